@@ -1,0 +1,42 @@
+"""The exception tree: every error here is one that the user can fix.
+
+The command line prints such an error as one message without a traceback and exits with code 2. Anything that is
+not in this tree is a bug of ours and keeps its traceback. A message says what is wrong, where, why, and what to
+do next.
+"""
+
+
+class OPDBenchError(Exception):
+    """Base of all errors that the user can fix."""
+
+
+class ConfigError(OPDBenchError, ValueError):
+    """A board or an option says something that cannot be run."""
+
+
+class PluginError(OPDBenchError, LookupError):
+    """A method, trainer, task or engine is unknown, claimed twice, or fails to load."""
+
+
+class DataError(OPDBenchError, ValueError):
+    """A data set is missing, incomplete, or not the one that was pinned."""
+
+
+class ModelError(OPDBenchError, ValueError):
+    """A checkpoint is missing, unsafe to load, or does not fit its partner."""
+
+
+class EngineError(OPDBenchError, RuntimeError):
+    """An engine cannot do what a board asks of it."""
+
+
+class GradingError(OPDBenchError, RuntimeError):
+    """A grader cannot be set up; a bad answer is never an error."""
+
+
+class BudgetError(OPDBenchError, ValueError):
+    """A budget cannot be met, for example because one step costs more than the limit."""
+
+
+class StoreError(OPDBenchError, RuntimeError):
+    """A run directory is locked, full, or damaged beyond what can be recomputed."""
