@@ -1,0 +1,499 @@
+"""Every method of docs/contracts.md, as the page shows it; shipped methods live in ``trainers`` and say more.
+
+These classes fix what the contract must be able to say. They carry no titles, recipes or option lists beyond what
+the golden numbers need.
+"""
+
+import math
+from typing import Literal
+
+from opdbench.method import (
+    K2,
+    K3,
+    Argmax,
+    Dataset,
+    Distribution,
+    Divergence,
+    Entropy,
+    Group,
+    LogMixture,
+    Logp,
+    LogRatio,
+    Method,
+    Mixed,
+    Nll,
+    PolicyGradient,
+    Refined,
+    Reward,
+    RolloutLogp,
+    Sampling,
+    Shaped,
+    Student,
+    TeacherPrefix,
+    TeacherSamples,
+    TokenLoss,
+)
+
+Clip = tuple[float, float] | None
+Renorm = Literal["none", "teacher", "both"]
+
+
+class OPD(Method):
+    discount: float = 0.0
+    log_ratio_clamp: float | None = None
+    clip: Clip = None
+    dual_clip: float | None = None
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"),)
+
+    def terms(self, scores, progress):
+        log_ratio = scores.logp("teacher") - scores.logp("student")
+        if self.log_ratio_clamp is not None:
+            log_ratio = log_ratio.clamp(-self.log_ratio_clamp, self.log_ratio_clamp)
+        advantage = scores.discounted(log_ratio, self.discount) if self.discount else log_ratio
+        return (PolicyGradient(advantage, clip=self.clip, dual_clip=self.dual_clip, label="pg"),)
+
+
+class DirectOPD(OPD):
+    estimator: Literal["k2", "k3"] = "k2"
+
+    def terms(self, scores, progress):
+        fn = K2() if self.estimator == "k2" else K3()
+        return (TokenLoss(fn, constant=scores.logp("teacher"), label=self.estimator),)
+
+
+class FixedNegative(Method):
+    threshold: float = -3.0
+    advantage: float = -1.0
+
+    def trajectory(self, progress):
+        return Student()
+
+    def terms(self, scores, progress):
+        log_s = scores.logp("student")
+        unlikely = log_s < self.threshold
+        return (PolicyGradient(log_s * 0 + self.advantage, where=unlikely),)
+
+
+class RKL(Method):
+    top_k: int | None = None
+    renorm: Renorm = "none"
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Distribution("teacher"),)
+
+    def terms(self, scores, progress):
+        return (Divergence("reverse_kl", top_k=self.top_k, renorm=self.renorm, label="rkl"),)
+
+
+class FKL(RKL):
+    position_cap: float | None = None
+    entry_cap: float | None = None
+    floor: float | None = None
+
+    def terms(self, scores, progress):
+        caps = {"position": self.position_cap, "entry": self.entry_cap}
+        cap = next(((kind, value) for kind, value in caps.items() if value is not None), None)
+        return (Divergence("forward_kl", top_k=self.top_k, renorm=self.renorm, cap=cap, floor=self.floor),)
+
+
+class GKD(Method):
+    beta: float = 0.5
+    student_fraction: float = 0.5
+    fallback: Literal["dataset", "teacher"] = "dataset"
+
+    def trajectory(self, progress):
+        other = Dataset() if self.fallback == "dataset" else TeacherSamples(Sampling(temperature=0.9))
+        return Mixed(self.student_fraction, Student(Sampling(temperature=0.9)), other)
+
+    def needs(self, progress):
+        return (Distribution("teacher"),)
+
+    def terms(self, scores, progress):
+        kind = {0.0: "forward_kl", 1.0: "reverse_kl"}.get(self.beta, "jsd")
+        return (Divergence(kind, beta=self.beta, label="jsd"),)
+
+
+class OPSD(Method):
+    beta: float = 0.5
+    entry_cap: float | None = None
+
+    @property
+    def templates(self):
+        return {"teacher": "with_reference"}
+
+    def trajectory(self, progress):
+        return Student(Sampling(temperature=1.1, top_p=0.95, top_k=20))
+
+    def needs(self, progress):
+        return (Distribution("teacher"),)
+
+    def terms(self, scores, progress):
+        kind = {0.0: "forward_kl", 1.0: "reverse_kl"}.get(self.beta, "jsd")
+        cap = None if self.entry_cap is None else ("entry", self.entry_cap)
+        return (Divergence(kind, beta=self.beta, temperature=1.1, cap=cap, label=kind),)
+
+
+class EntropyOPD(Method):
+    fraction: float = 0.2
+    normaliser: Literal["kept_mean", "token_mean"] = "kept_mean"
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"), Entropy("student"))
+
+    def terms(self, scores, progress):
+        advantage = scores.logp("teacher") - scores.logp("student")
+        uncertain = scores.top_fraction(scores.entropy("student"), self.fraction)
+        return (PolicyGradient(advantage, where=uncertain, normaliser=self.normaliser, label="pg"),)
+
+
+class EOPD(Method):
+    alpha: float = 1.0
+    entropy_threshold: float = 0.8
+    top_k: int = 16
+    renorm: Renorm = "teacher"
+    clip: Clip = (0.2, 0.2)
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"), Entropy("teacher"), Distribution("teacher"))
+
+    def terms(self, scores, progress):
+        advantage = scores.logp("teacher") - scores.logp("student")
+        unsure = scores.entropy("teacher") >= self.entropy_threshold
+        fkl = Divergence(
+            "forward_kl", top_k=self.top_k, renorm=self.renorm, where=unsure, weight=self.alpha, label="fkl"
+        )
+        return (PolicyGradient(advantage, clip=self.clip, label="pg"), fkl)
+
+
+class REOPOLD(Method):
+    mixture: float = 0.1
+    fraction: float = 0.2
+    switch: float = 0.5
+    phases: bool = True
+
+    @property
+    def floor(self) -> float:
+        return math.log(self.mixture) / (1 - self.mixture)
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        second = self.phases and progress >= self.switch
+        return (Logp("teacher"), Entropy("student")) if second else (Logp("teacher"),)
+
+    def terms(self, scores, progress):
+        reward = scores.logp("teacher") - scores.logp("student")
+        if not self.phases:
+            kept = None
+        elif progress < self.switch:
+            kept = reward >= self.floor
+        else:
+            kept = scores.top_fraction(scores.entropy("student"), self.fraction)
+        return (PolicyGradient(reward.clamp(min=self.floor), where=kept, normaliser="kept_mean", label="pg"),)
+
+
+class TrOPD(Method):
+    outlier: Literal["fkl", "mask", "clip"] = "fkl"
+    threshold: float | None = None
+    top_k: int = 64
+    guidance: bool = True
+    beta: float = 1e-3
+
+    def trajectory(self, progress):
+        return TeacherPrefix(0.5 * (1 + math.cos(math.pi * progress))) if self.guidance else Student()
+
+    def needs(self, progress):
+        fkl = (Distribution("teacher"),) if self.outlier == "fkl" else ()
+        return (Logp("teacher"), *fkl)
+
+    def terms(self, scores, progress):
+        log_t = scores.logp("teacher")
+        reward, own = log_t - scores.logp("student"), ~scores.from_teacher
+        trusted = scores.uniform() < reward.exp() if self.outlier == "fkl" else reward > self.threshold
+        pg = PolicyGradient(reward, where=own & trusted, label="pg")
+        if self.outlier == "clip":
+            pg = PolicyGradient(reward.clamp(min=self.threshold), where=own, label="pg")
+        fkl = Divergence("forward_kl", top_k=self.top_k, where=own & ~trusted, label="fkl")
+        guide = TokenLoss(LogRatio(), constant=log_t, where=scores.from_teacher, weight=self.beta, label="guidance")
+        return (pg, *([fkl] if self.outlier == "fkl" else []), *([guide] if self.guidance else []))
+
+
+class BernoulliOutlier(Method):
+    """TrOPD's random mask without guidance; outliers are dropped, clipped, or both sides in expectation."""
+
+    outlier: Literal["mask", "clip", "expected_fkl"] = "mask"
+    threshold: float = -0.6
+    top_k: int = 64
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        fkl = (Distribution("teacher"),) if self.outlier == "expected_fkl" else ()
+        return (Logp("teacher"), *fkl)
+
+    def terms(self, scores, progress):
+        reward = scores.logp("teacher") - scores.logp("student")
+        trust = reward.exp().clamp(max=1)
+        if self.outlier == "expected_fkl":
+            fkl = Divergence("forward_kl", top_k=self.top_k, weight=1 - trust, label="fkl")
+            return (PolicyGradient(reward, weight=trust, label="pg"), fkl)
+        trusted = scores.uniform() < trust
+        if self.outlier == "mask":
+            return (PolicyGradient(reward, where=trusted, label="pg"),)
+        return (PolicyGradient(reward.clamp(min=self.threshold).where(~trusted, reward), label="pg"),)
+
+
+class TrOPDJSD(Method):
+    beta: float = 0.5
+    top_k: int = 64
+    unbiased: bool = False
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"), Distribution("teacher"))
+
+    def terms(self, scores, progress):
+        log_s, log_t, b = scores.logp("student"), scores.logp("teacher"), self.beta
+        advantage = -(1 - b) * LogMixture(b).value(log_s, log_t)
+        first = Divergence("mixture_kl", beta=b, top_k=self.top_k, label="fkl_part")
+        path = TokenLoss(LogMixture(b), constant=log_t, weight=1 - b), TokenLoss(Nll(), weight=1 - b)
+        return (first, PolicyGradient(advantage, label="pg"), *(path if self.unbiased else ()))
+
+
+class AOPD(Method):
+    threshold: float = 0.0
+    top_k: int = 64
+    renorm: Renorm = "none"
+    normaliser: Literal["seq_mean", "token_mean"] = "seq_mean"
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"), Distribution("teacher"))
+
+    def terms(self, scores, progress):
+        log_s, log_t, mean = scores.logp("student"), scores.logp("teacher"), self.normaliser
+        imitate = log_t.exp() - log_s.exp() <= self.threshold
+        fkl = Divergence(
+            "forward_kl", top_k=self.top_k, renorm=self.renorm, where=imitate, normaliser=mean, label="fkl"
+        )
+        return (PolicyGradient(log_t - log_s, where=~imitate, normaliser=mean, label="pg"), fkl)
+
+
+class TrOPDAOPD(Method):
+    reading: Literal["fkl_on_gate", "double_positive"] = "fkl_on_gate"
+    top_k: int = 64
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("teacher"), Distribution("teacher"))
+
+    def terms(self, scores, progress):
+        log_s, log_t = scores.logp("student"), scores.logp("teacher")
+        trusted, gate = scores.uniform() < (log_t - log_s).exp(), log_t.exp() - log_s.exp() <= 0
+        pg = PolicyGradient(log_t - log_s, where=trusted, label="pg")
+        if self.reading == "double_positive":
+            copy = PolicyGradient(log_t - log_s, where=~gate, label="copy")
+            return (pg, copy, Divergence("forward_kl", top_k=self.top_k, where=~trusted, label="fkl"))
+        return (pg, Divergence("forward_kl", top_k=self.top_k, where=~trusted | gate, label="fkl"))
+
+
+class ExOPD(Method):
+    extrapolation: float = 1.25
+    clip: Clip = None
+    dual_clip: float | None = None
+    correction: float | None = None
+
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        reference = (Logp("reference"),) if self.extrapolation != 1 else ()
+        rollout = (RolloutLogp(),) if self.correction is not None else ()
+        return (Logp("teacher"), *reference, *rollout)
+
+    def terms(self, scores, progress):
+        log_t = scores.logp("teacher")
+        advantage = log_t - scores.logp("student")
+        if self.extrapolation != 1:
+            beyond = (self.extrapolation - 1) * (log_t - scores.logp("reference"))
+            advantage = advantage + beyond * scores.spread(scores.has_teacher)
+        pg = PolicyGradient(
+            advantage, clip=self.clip, dual_clip=self.dual_clip, rollout_correction=self.correction, label="pg"
+        )
+        return (pg,)
+
+
+class SFT(Method):
+    def trajectory(self, progress):
+        return TeacherSamples()
+
+    def terms(self, scores, progress):
+        return (TokenLoss(Nll(), label="nll"),)
+
+
+class GRPO(Method):
+    size: int = 8
+    std: Literal["sample", "population"] | None = "sample"
+    normaliser: Literal["token_mean", "seq_mean", "max_tokens"] = "token_mean"
+    clip: Clip = None
+
+    def trajectory(self, progress):
+        return Group(self.size)
+
+    def needs(self, progress):
+        return (Reward(),)
+
+    def terms(self, scores, progress):
+        advantage = scores.spread(scores.group_advantage(std=self.std))
+        mean = float(scores.max_tokens) if self.normaliser == "max_tokens" else self.normaliser
+        return (PolicyGradient(advantage, clip=self.clip, normaliser=mean, label="pg"),)
+
+
+class KDRL(Method):
+    size: int = 8
+    beta: float = 2e-3
+    wrong_only: bool = False
+    as_advantage: bool = False
+
+    def trajectory(self, progress):
+        return Group(self.size)
+
+    def needs(self, progress):
+        return (Reward(), Logp("teacher")) if self.beta else (Reward(),)
+
+    def terms(self, scores, progress):
+        advantage = scores.spread(scores.group_advantage())
+        if not self.beta:
+            return (PolicyGradient(advantage, label="pg"),)
+        log_t = scores.logp("teacher")
+        if self.as_advantage:
+            return (PolicyGradient(advantage + self.beta * (log_t - scores.logp("student")), label="pg"),)
+        wrong = scores.spread(scores.reward == 0) if self.wrong_only else None
+        k2 = TokenLoss(K2(), constant=log_t, weight=self.beta, where=wrong, label="k2")
+        return (PolicyGradient(advantage, label="pg"), k2)
+
+
+class TGPO(Method):
+    size: int = 8
+    weight: float = 2e-3
+    decay: float = 0.0
+    normaliser: Literal["seq_mean", "token_mean"] = "seq_mean"
+
+    def guidance(self, progress) -> float:
+        return max(self.weight - self.decay * progress, 0.0)
+
+    def trajectory(self, progress):
+        return Group(self.size)
+
+    def needs(self, progress):
+        return (Reward(), Argmax("teacher")) if self.guidance(progress) else (Reward(),)
+
+    def terms(self, scores, progress):
+        pg = PolicyGradient(scores.spread(scores.group_advantage()), label="pg")
+        if not (weight := self.guidance(progress)):
+            return (pg,)
+        target = scores.argmax("teacher")
+        return (pg, TokenLoss(Nll(), target=target, weight=weight, normaliser=self.normaliser, label="guidance"))
+
+
+class TGPO_R(Method):
+    size: int = 8
+    coefficient: float = 0.1
+
+    def trajectory(self, progress):
+        return Group(self.size)
+
+    def needs(self, progress):
+        return (Reward(), Logp("student", at="teacher_argmax")) if self.coefficient else (Reward(),)
+
+    def terms(self, scores, progress):
+        advantage = scores.spread(scores.group_advantage())
+        if self.coefficient:
+            advantage = advantage + self.coefficient * scores.logp("student", at="teacher_argmax")
+        return (PolicyGradient(advantage, label="pg"),)
+
+
+class LUFFY(Method):
+    size: int = 8
+    num_offline: int = 1
+    shaping: float = 0.1
+
+    def trajectory(self, progress):
+        return Group(self.size, num_offline=self.num_offline)
+
+    def needs(self, progress):
+        return (Reward(),)
+
+    def terms(self, scores, progress):
+        advantage = scores.spread(scores.group_advantage(std=None, baseline=~scores.offline))
+        trace, per = scores.from_teacher, float(scores.max_tokens)
+        shaped = TokenLoss(Shaped(self.shaping), weight=-advantage, where=trace, normaliser=per, label="off")
+        return (shaped, PolicyGradient(advantage, where=~trace, normaliser=per, label="on"))
+
+
+class TRD(Method):
+    template: str = "refine"
+    keep: Literal["all", "fail", "succ", "fail_and_succ"] = "all"
+
+    @property
+    def templates(self):
+        return {"teacher": self.template}
+
+    def trajectory(self, progress):
+        sampling = Sampling(temperature=0.6, top_p=0.95, top_k=20)
+        return Refined(self.template, self.keep, draft=Student(sampling, author="initial"), sampling=sampling)
+
+    def needs(self, progress):
+        return (Distribution("teacher"),)
+
+    def terms(self, scores, progress):
+        return (Divergence("forward_kl", label="fkl"),)
+
+
+METHODS: dict[str, type[Method]] = {
+    "opd": OPD,
+    "direct_opd": DirectOPD,
+    "fixed_negative": FixedNegative,
+    "rkl": RKL,
+    "fkl": FKL,
+    "gkd": GKD,
+    "opsd": OPSD,
+    "entropy_opd": EntropyOPD,
+    "eopd": EOPD,
+    "reopold": REOPOLD,
+    "tropd": TrOPD,
+    "bernoulli_outlier": BernoulliOutlier,
+    "tropd_jsd": TrOPDJSD,
+    "aopd": AOPD,
+    "tropd_aopd": TrOPDAOPD,
+    "exopd": ExOPD,
+    "sft": SFT,
+    "grpo": GRPO,
+    "kdrl": KDRL,
+    "tgpo": TGPO,
+    "tgpo_r": TGPO_R,
+    "luffy": LUFFY,
+    "trd": TRD,
+}
