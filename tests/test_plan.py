@@ -1,0 +1,410 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opdbench.config import load_board
+from opdbench.errors import BudgetError, ConfigError, PluginError
+from opdbench.plan import Plan, make_plan
+from opdbench.plan.sources import core_digest, method_sources, trainer_sources
+from opdbench.store import RunStore
+
+CONFIG = {
+    "model_type": "qwen2",
+    "vocab_size": 100,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 32,
+    "tie_word_embeddings": True,
+}
+BOARD = """
+schema = 1
+name = "test"
+title = "Test"
+protocol = "test/1"
+seeds = [0, 1]
+
+[budget]
+axis = "flops"
+limit = 1e11
+
+[models.student]
+path = "student"
+
+[models.teacher]
+path = "teacher"
+
+[data]
+train = ["lab_add"]
+
+[train]
+learning_rate = 1e-3
+prompts_per_step = 8
+max_prompt_tokens = 16
+max_tokens = 16
+
+[evaluation]
+tasks = ["lab_add", "lab_run"]
+k = 8
+pass_k = [8]
+max_tokens = 64
+
+[comparison]
+baseline = "student"
+
+[[rows]]
+id = "student"
+model = "student"
+
+[[rows]]
+id = "opd"
+method = "opd"
+student = "student"
+teacher = "teacher"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("student", "teacher"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(CONFIG))
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    (tmp_path / "board.toml").write_text(BOARD)
+    return tmp_path
+
+
+def plan(folder: Path, *overrides: str, extra: str = "", board: str = BOARD) -> Plan:
+    (folder / "board.toml").write_text(board + extra)
+    return make_plan(load_board(folder, overrides))
+
+
+def keys(made: Plan) -> dict[tuple[str, int], str]:
+    return {(cell.row, cell.seed): cell.key for cell in made.cells}
+
+
+def refusal(kind: type[Exception], folder: Path, *overrides: str, extra: str = "") -> str:
+    with pytest.raises(kind) as caught:
+        plan(folder, *overrides, extra=extra)
+    return str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------- cells
+
+
+def test_every_row_is_a_cell_for_every_seed(folder: Path) -> None:
+    made = plan(folder)
+    assert [(cell.row, cell.seed) for cell in made.cells] == [("student", 0), ("student", 1), ("opd", 0), ("opd", 1)]
+    assert len(set(keys(made).values())) == 4
+    cell = made.cell("opd", 1)
+    assert (cell.trainer, cell.method, cell.title) == ("torch", "opd", "OPD")
+    assert cell.config["discount"] == 0.0
+    assert cell.settings is not None
+    assert cell.settings.prompts_per_step == 8
+    assert [task.id for task in cell.tasks] == ["lab_add", "lab_run"]
+    assert cell.step_bound is not None
+    assert 0 < cell.step_bound <= 1e9
+    student = made.cell("student", 0)
+    assert (student.trainer, student.is_trained, student.fractions, student.step_bound) == ("none", False, (1.0,), None)
+
+
+def test_a_cell_is_json(folder: Path) -> None:
+    for cell in plan(folder).cells:
+        data = cell.to_json()
+        assert json.loads(json.dumps(data)) == data
+        assert data["key"] == cell.key
+
+
+def test_planning_is_fast_and_imports_nothing_heavy(folder: Path) -> None:
+    code = """
+import sys, time
+start = time.process_time()
+from opdbench.config import load_board
+from opdbench.plan import make_plan
+make_plan(load_board(sys.argv[1]))
+heavy = {"torch", "transformers", "pandas", "pyarrow", "datasets", "math_verify"} & set(sys.modules)
+print(time.process_time() - start, sorted(heavy))
+"""
+    runs = [subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True) for _ in range(2)]
+    assert all(run.stdout.split(" ", 1)[1] == "[]\n" for run in runs), runs[0].stderr
+    assert min(float(run.stdout.split()[0]) for run in runs) < 1.0
+
+
+# ---------------------------------------------------------------------------------------------------- keys
+
+
+def test_keys_do_not_depend_on_the_order_of_the_file(folder: Path) -> None:
+    head, *tables = BOARD.split("\n\n")
+    rows, others = tables[-2:], tables[:-2]
+    shuffled = "\n\n".join([head, *reversed(others), *reversed(rows)])
+    assert keys(plan(folder)) == keys(plan(folder, board=shuffled))
+    assert keys(plan(folder)) == keys(plan(folder, board=BOARD.replace("1e11", "100_000_000_000")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "protocol=test/2",
+        "budget.limit=2e11",
+        "budget.fractions=[0.5, 1.0]",
+        "rows.opd.config.discount=0.5",
+        "rows.opd.train.learning_rate=2e-3",
+        "rows.opd.train.lora={rank = 2, alpha = 4}",
+        "rows.opd.reference=student",
+        "rows.opd.teacher=self",
+        "train.dtype=bfloat16",
+        "train.updates_per_batch=2",
+        'data.train=["lab_add", "lab_run"]',
+        "models.teacher.system_prompt=Be brief.",
+        "models.student.rollout.prefill=So",
+        "models.student.overrides.rope_theta=5.0",
+        "models.teacher.path=student",
+    ],
+)
+def test_what_shapes_the_checkpoint_changes_the_key(folder: Path, change: str) -> None:
+    before, after = keys(plan(folder)), keys(plan(folder, change))
+    assert before["opd", 0] != after["opd", 0]
+    assert before["opd", 1] != after["opd", 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "evaluation.k=16",
+        "evaluation.temperature=0.5",
+        "evaluation.max_tokens=128",
+        "evaluation.engine=scripted",
+        'evaluation.tasks=["lab_run"]',
+        "evaluation.per_task.lab_add={top_p = 0.5}",
+        "rows.opd.decoding.temperature=0.1",
+        "models.student.evaluation.prefill=So",
+        "models.student.allow_pickle=true",
+        "title=Other",
+        "name=other",
+        "rows.opd.title=Other",
+        "rows.opd.id=other",
+        "comparison.baseline=opd",
+    ],
+)
+def test_what_does_not_leaves_the_key_alone(folder: Path, change: str) -> None:
+    assert list(keys(plan(folder)).values()) == list(keys(plan(folder, change)).values())
+
+
+def test_training_settings_do_not_touch_a_model_as_it_is(folder: Path) -> None:
+    before = keys(plan(folder))
+    after = keys(plan(folder, "budget.limit=2e11", "train.learning_rate=1.0", "models.student.rollout.prefill=So"))
+    assert before["student", 0] == after["student", 0]
+
+
+def test_weights_and_code_change_the_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys(plan(folder))
+    monkeypatch.setattr("opdbench.plan.row.method_sources", lambda *_: {"source": "other"})
+    assert keys(plan(folder))["opd", 0] != before["opd", 0]
+    monkeypatch.undo()
+    assert keys(plan(folder)) == before
+    (folder / "teacher" / "model.safetensors").write_bytes(b"changed")
+    after = keys(plan(folder))
+    assert after["student", 0] == before["student", 0]
+    assert after["opd", 0] != before["opd", 0]
+
+
+def test_sources_name_their_provider_and_their_content(folder: Path) -> None:
+    from opdbench.registry import load
+
+    sources = method_sources("opd", load("methods", "opd"))
+    assert sources["distribution"] == "opdbench"
+    assert sources["source"] != method_sources("sft", load("methods", "sft"))["source"]
+    assert trainer_sources("torch")["core"] == core_digest()
+    opd = plan(folder).cell("opd", 0)
+    assert set(opd.sources["libraries"]) == {"torch", "transformers"}
+
+
+def test_hub_models_are_known_by_revision_and_not_fetched(folder: Path) -> None:
+    listed = "\n".join(f"{name} = {json.dumps(value)}" for name, value in CONFIG.items())
+    (folder / "models.toml").write_text(f'["Some/Teacher"]\n{listed}\n')
+    pinned = ("models.teacher.path=Some/Teacher", "models.teacher.revision=" + "a" * 40)
+    cell = plan(folder, *pinned).cell("opd", 0)
+    assert cell.teachers[""].identity == "hub:Some/Teacher@" + "a" * 40
+    assert not cell.marks
+    unpinned = plan(folder, pinned[0]).cell("opd", 0)
+    assert unpinned.key != cell.key
+    assert unpinned.marks == ("model teacher is not pinned",)
+    message = refusal(ConfigError, folder, "models.teacher.path=Other/Teacher")
+    assert "the sizes of Other/Teacher are not known" in message
+    assert "models.toml" in message
+
+
+# ------------------------------------------------------------------------------------------------- upstream
+
+CHAIN = """
+[models.trained]
+path = "cell:opd"
+
+[models.first]
+path = "cell:opd/0"
+
+[[rows]]
+id = "again"
+method = "opd"
+student = "student"
+teacher = "trained"
+
+[[rows]]
+id = "same-teacher"
+method = "opd"
+student = "first"
+teacher = "teacher"
+
+[[rows]]
+id = "look"
+model = "trained"
+"""
+
+
+def test_cells_come_after_those_they_need(folder: Path) -> None:
+    early = '\n[models.trained]\npath = "cell:opd"\n\n[[rows]]\nid = "early"\nmodel = "trained"\n'
+    made = plan(folder, board=BOARD.replace("\n[[rows]]", early + "\n[[rows]]", 1))
+    order = [(cell.row, cell.seed) for cell in made.cells]
+    for seed in (0, 1):
+        assert order.index(("opd", seed)) < order.index(("early", seed))
+        assert made.cell("early", seed).upstream == (made.cell("opd", seed).key,)
+
+
+def test_upstream_is_of_the_same_seed_unless_said_otherwise(folder: Path) -> None:
+    made = plan(folder, extra=CHAIN)
+    opd = [made.cell("opd", seed).key for seed in (0, 1)]
+    assert [made.cell("again", seed).teachers[""].upstream for seed in (0, 1)] == opd
+    assert [made.cell("same-teacher", seed).student.upstream for seed in (0, 1)] == [opd[0], opd[0]]
+    assert made.cell("look", 1).student.identity == f"cell:{opd[1]}"
+    changed = plan(folder, "rows.opd.config.discount=0.5", extra=CHAIN)
+    assert changed.cell("again", 0).key != made.cell("again", 0).key
+    assert changed.cell("look", 0).key != made.cell("look", 0).key
+
+
+def test_a_key_of_another_board_can_be_named(folder: Path) -> None:
+    made = plan(folder, "models.teacher.path=cell:0123456789abcdef", "budget.axis=gpu_hours")
+    assert made.cell("opd", 0).upstream == ("0123456789abcdef",)
+    assert "is no cell; write cell:ROW" in refusal(ConfigError, folder, "models.teacher.path=cell:nope")
+    assert "is no cell" in refusal(ConfigError, folder, "models.teacher.path=cell:student/7")
+
+
+def test_circles_are_refused_with_their_names(folder: Path) -> None:
+    extra = (
+        CHAIN.replace('student = "first"', 'student = "second"') + '\n[models.second]\npath = "cell:same-teacher/1"\n'
+    )
+    message = refusal(ConfigError, folder, extra=extra)
+    assert "same-teacher/1 -> same-teacher/1" in message
+    both = CHAIN.replace('path = "cell:opd"', 'path = "cell:again"', 1)
+    assert "again/0 -> again/0" in refusal(ConfigError, folder, extra=both)
+
+
+def test_a_selection_holds_what_it_needs(folder: Path) -> None:
+    made = plan(folder, extra=CHAIN)
+    assert [(cell.row, cell.seed) for cell in made.select(["again/1"]).cells] == [("opd", 1), ("again", 1)]
+    with pytest.raises(ConfigError, match="Did you mean 'again'"):
+        made.select(["agian"])
+    with pytest.raises(ConfigError, match="no cell opd/7"):
+        made.cell("opd", 7)
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (ConfigError, "rows.opd.config.discont=1", "rows[1].config.discont: unknown key. Did you mean 'discount'?"),
+        (ConfigError, "rows.opd.config.discount=2", "rows[1].config.discount: input should be less than 1"),
+        (PluginError, "rows.opd.method=odp", "rows[1].method: no method 'odp' is installed. Did you mean 'opd'?"),
+        (PluginError, "rows.opd.trainer=trch", "rows[1].trainer: no trainer 'trch' is installed. Did you mean 'torch'"),
+        (PluginError, 'data.train=["lab_ad"]', "data.train[0]: no task 'lab_ad' is installed. Did you mean 'lab_add'"),
+        (PluginError, 'evaluation.tasks=["lab_ad"]', "evaluation.tasks[0]: no task"),
+        (PluginError, "evaluation.engine=hff", "evaluation.engine: no engine 'hff'"),
+        (ConfigError, "models.student.path=./nowhere", "models.student.path: "),
+        (ConfigError, "models.student.overrides.rope_thta=1", "rope_theta"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(folder: Path, kind: type[Exception], change: str, message: str) -> None:
+    assert message in refusal(kind, folder, change)
+
+
+def test_a_method_without_its_teacher_is_refused(folder: Path) -> None:
+    extra = '\n[[rows]]\nid = "x"\nmethod = "opd"\nstudent = "student"\n'
+    message = refusal(ConfigError, folder, extra=extra)
+    assert message.endswith("rows[2]: method 'opd' needs a teacher; name one, or 'self'")
+
+
+def test_two_rows_that_are_one_cell_are_refused(folder: Path) -> None:
+    message = refusal(ConfigError, folder, extra='\n[[rows]]\nid = "copy"\nmodel = "student"\n')
+    assert message.endswith("rows[2]: this row asks the same question as row 'student'; remove one")
+
+
+def test_pass_k_is_checked_against_each_tasks_own_k(folder: Path) -> None:
+    board = BOARD.replace("k = 8\npass_k = [8]", "pass_k = [4096]")
+    with pytest.raises(ConfigError, match="pass@4096 needs as many samples per problem, and lab_add has k ="):
+        plan(folder, board=board)
+
+
+def test_a_step_above_one_percent_is_refused_with_numbers(folder: Path) -> None:
+    bound = plan(folder).cell("opd", 0).step_bound
+    assert bound is not None
+    assert plan(folder, f"budget.limit={100 * bound}")
+    message = refusal(BudgetError, folder, f"budget.limit={99 * bound}")
+    assert f"one step can cost {bound:.4g} flops" in message
+    assert "1% of the limit" in message
+    assert f"raise the limit to {100 * bound:.4g} or more, or lower prompts_per_step to 7 or less" in message
+    published = ("budget.mode=as-published", f"budget.limit={bound}")
+    assert plan(folder, *published)
+    assert "100% of the limit" in refusal(BudgetError, folder, published[0], f"budget.limit={0.9 * bound}")
+
+
+def test_steps_and_tokens_are_priced_and_hours_are_not(folder: Path) -> None:
+    assert plan(folder, "budget.axis=gpu_hours").cell("opd", 0).step_bound is None
+    assert plan(folder, "budget.axis=tokens", "budget.limit=100000").cell("opd", 0).step_bound == 8 * 16
+    steps = ("budget.axis=steps", "train.updates_per_batch=4")
+    assert plan(folder, *steps, "budget.limit=4").cell("opd", 0).step_bound == 4
+    assert "lower updates_per_batch" in refusal(BudgetError, folder, *steps, "budget.limit=3")
+
+
+# --------------------------------------------------------------------------------------------------- status
+
+
+def test_status_of_each_cell(folder: Path) -> None:
+    made, root = plan(folder), folder / "runs"
+    store = RunStore(root)
+    assert set(made.status(store).values()) == {"missing"}
+
+    def write(name: str, cell: Any, **result: Any) -> None:
+        with store.lock():
+            store.cell(cell.key).write_json("cell", cell.to_json())
+            if result:
+                store.cell(cell.key).write_json("result", {"cell": cell.to_json(), **result})
+
+    write("done", made.cell("student", 0), status="done")
+    write("diverged", made.cell("student", 1), status="diverged")
+    write("failed", made.cell("opd", 0), status="failed")
+    write("begun", made.cell("opd", 1))
+    assert made.status(RunStore(root)) == {
+        ("student", 0): "done",
+        ("student", 1): "done",
+        ("opd", 0): "partial",
+        ("opd", 1): "partial",
+    }
+    assert set(plan(folder, "evaluation.k=9").status(store).values()) == {"partial"}
+    changed = plan(folder, "budget.limit=2e11").status(store)
+    assert [changed["opd", seed] for seed in (0, 1)] == ["stale", "stale"]
+    assert changed["student", 0] == "done"
+
+
+def test_a_large_board_is_planned_in_time(folder: Path) -> None:
+    row = '\n[[rows]]\nid = "r{0}"\nmethod = "opd"\nstudent = "student"\nteacher = "teacher"\n'
+    rows = "".join(row.format(n) + f"config = {{ discount = 0.{n + 10} }}\n" for n in range(30))
+    start = time.process_time()
+    assert len(plan(folder, extra=rows).cells) == 64
+    assert time.process_time() - start < 3.0
