@@ -1,0 +1,431 @@
+"""The in-process engine against transformers itself, its sampler against the distribution, and the scripted engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import edit_json, located, save_checkpoint, save_model, save_tokenizer
+
+from opdbench.engines.chat import Chat
+from opdbench.engines.engine import DivergedError, EngineSettings, Prompt, TokenPrompt
+from opdbench.engines.hf import HFEngine
+from opdbench.engines.hf_model import load_module
+from opdbench.engines.sampler import Uniforms, draw
+from opdbench.engines.scripted import ScriptedEngine
+from opdbench.errors import DataError, EngineError, ModelError
+from opdbench.method import Sampling
+
+KINDS = ("qwen2", "qwen3", "llama", "qwen3_moe")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return HFEngine.open(model, EngineSettings(device="cpu"))
+
+
+def prompts(count: int, seed: int = 0) -> list[TokenPrompt]:
+    rng = np.random.default_rng(seed)
+    return [TokenPrompt(tuple(rng.integers(0, 256, rng.integers(1, 20)).tolist()), 1000 + i) for i in range(count)]
+
+
+def full_logps(module, prompt, ids, vocab_size):
+    with torch.no_grad():
+        logits = module(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1, :vocab_size].float()
+    return logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0]
+
+
+# ---------------------------------------------------------------------------------------------- decoding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_equals_transformers(tmp_path, kind):
+    model = save_checkpoint(tmp_path, kind, vocab_size=265)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    requests = prompts(6)
+    answers = engine.generate(requests, Sampling(temperature=0, max_tokens=24))
+    for request, answer in zip(requests, answers, strict=True):
+        ids = torch.tensor([request.token_ids])
+        expected = engine.module.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=24,
+            eos_token_id=list(engine.chat.stop_ids),
+            pad_token_id=0,
+        )
+        assert list(answer.token_ids) == expected[0, ids.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sampling", [Sampling(max_tokens=40), Sampling(0.7, 0.9, 30, 40)])
+def test_logps_are_those_of_a_full_pass(tmp_path, kind, sampling):
+    """Compaction, growth of the cache and padding included: rows end at very different lengths."""
+    model = save_checkpoint(tmp_path, kind)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    engine.chat = Chat(engine.chat.tokenizer, engine.chat.presentation, tuple(range(0, 256, 16)))
+    requests = prompts(40)
+    answers = engine.generate(requests, sampling)
+    lengths = {len(answer.token_ids) for answer in answers}
+    assert len(lengths) > 5
+    for request, answer in zip(requests, answers, strict=True):
+        expected = full_logps(engine.module, request.token_ids, answer.token_ids, engine.chat.vocab_size)
+        torch.testing.assert_close(torch.tensor(answer.logps), expected, atol=2e-4, rtol=0)
+
+
+def test_samples_depend_on_their_seed_alone(engine):
+    sampling = Sampling(max_tokens=40)
+    requests = prompts(9)
+    alone = [engine.generate([request], sampling)[0] for request in requests]
+    together = engine.generate(requests, sampling)
+    order = np.random.default_rng(1).permutation(len(requests))
+    shuffled = engine.generate([requests[i] for i in order], sampling)
+    assert [a.token_ids for a in together] == [a.token_ids for a in alone]
+    assert [shuffled[list(order).index(i)].token_ids for i in range(len(order))] == [a.token_ids for a in alone]
+    assert engine.generate(requests, sampling) == together
+    other = engine.generate([TokenPrompt(r.token_ids, r.seed + 1) for r in requests], sampling)
+    assert [a.token_ids for a in other] != [a.token_ids for a in together]
+
+
+def test_batches_keep_the_order(model, engine):
+    small = HFEngine(engine.module, engine.chat, batch_size=5)
+    requests = prompts(13)
+    sampling = Sampling(max_tokens=9)
+    assert [a.token_ids for a in small.generate(requests, sampling)] == [
+        a.token_ids for a in engine.generate(requests, sampling)
+    ]
+    assert engine.generate([], sampling) == []
+
+
+def test_stop_ids_end_a_response_and_are_kept(engine):
+    requests = prompts(60)
+    answers = engine.generate(requests, Sampling(max_tokens=150))
+    stops = set(engine.chat.stop_ids)
+    assert {a.finish_reason for a in answers} == {"stop", "length"}
+    for answer in answers:
+        assert (answer.token_ids[-1] in stops) == (answer.finish_reason == "stop")
+        assert not stops & set(answer.token_ids[:-1])
+        assert answer.finish_reason == "stop" or len(answer.token_ids) == 150
+
+
+def test_ids_that_the_tokenizer_lacks_are_never_drawn(engine):
+    with torch.no_grad():
+        engine.module.lm_head.weight[265:] *= 40
+    assert all(max(a.token_ids) < 265 for a in engine.generate(prompts(20), Sampling(max_tokens=20)))
+
+
+def test_own_ids_translate_both_ways(tmp_path):
+    """A module whose ids are permuted gives the same text, in shared ids, as the module itself."""
+    model = save_checkpoint(tmp_path)
+    plain = HFEngine.open(model, EngineSettings(device="cpu"))
+    permuted = load_module(model, device="cpu")
+    own_ids = list(range(272))
+    own_ids[260:264] = [262, 263, 260, 261]
+    with torch.no_grad():
+        for weight in (permuted.lm_head.weight, permuted.model.embed_tokens.weight):
+            weight[own_ids] = weight.clone()
+    chat = plain.chat
+    mapped = Chat(chat.tokenizer, chat.presentation, tuple(own_ids[id] for id in chat.stop_ids))
+    other = HFEngine(permuted, mapped, vocab_size=265, own_ids=own_ids)
+    sampling = Sampling(max_tokens=60)
+    requests = prompts(20)
+    assert [a.token_ids for a in other.generate(requests, sampling)] == [
+        a.token_ids for a in plain.generate(requests, sampling)
+    ]
+
+
+def test_context_limits(tmp_path):
+    model = save_checkpoint(tmp_path, max_position_embeddings=32)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    engine.chat = Chat(engine.chat.tokenizer, engine.chat.presentation, (264,))
+    answers = engine.generate([TokenPrompt((1,) * 30, 0), TokenPrompt((1,) * 4, 1)], Sampling(max_tokens=10))
+    assert [len(a.token_ids) for a in answers] == [2, 10]
+    with pytest.raises(EngineError, match="no room in a context of 32"):
+        engine.generate([TokenPrompt((1,) * 32, 0)], Sampling(max_tokens=1))
+    with pytest.raises(EngineError, match="max_tokens is not set"):
+        engine.generate([TokenPrompt((1,), 0)], Sampling())
+
+
+def test_sliding_window_models_decode_with_the_cache_of_transformers(tmp_path):
+    model = save_checkpoint(tmp_path, "qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    engine.chat = Chat(engine.chat.tokenizer, engine.chat.presentation, tuple(range(0, 256, 16)))
+    requests = prompts(20)
+    for request, answer in zip(requests, engine.generate(requests, Sampling(max_tokens=30)), strict=True):
+        expected = full_logps(engine.module, request.token_ids, answer.token_ids, 265)
+        torch.testing.assert_close(torch.tensor(answer.logps), expected, atol=2e-4, rtol=0)
+
+
+def test_a_live_module_is_sampled_as_it_is(tmp_path):
+    """No copy of the weights, no trace of inference mode, and the training flag is put back."""
+    model = save_checkpoint(tmp_path)
+    module = load_module(model, device="cpu").train()
+    engine = HFEngine(module, Chat.open(model, "rollout"), vocab_size=265)
+    before = engine.generate(prompts(4), Sampling(max_tokens=8))
+    with torch.no_grad():
+        module.lm_head.weight.mul_(0.5)
+    after = engine.generate(prompts(4), Sampling(max_tokens=8))
+    assert before != after
+    assert module.training
+    module(torch.tensor([[1, 2, 3]])).logits.sum().backward()
+    assert module.lm_head.weight.grad is not None
+
+
+def test_a_diverged_model_is_an_error(tmp_path):
+    model = save_checkpoint(tmp_path)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    with torch.no_grad():
+        engine.module.lm_head.weight[3] = torch.nan
+    for sampling in (Sampling(max_tokens=4), Sampling(temperature=0, max_tokens=4), Sampling(top_p=0.5, max_tokens=4)):
+        with pytest.raises(DivergedError, match="not finite"):
+            engine.generate(prompts(3), sampling)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_gpu_logps_are_those_of_a_full_pass(tmp_path, kind):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model = save_checkpoint(tmp_path, kind)
+    engine = HFEngine.open(model, EngineSettings(device="cuda"))
+    reference = load_module(model, device="cpu")
+    requests = prompts(40)
+    for request, answer in zip(requests, engine.generate(requests, Sampling(max_tokens=60)), strict=True):
+        expected = full_logps(reference, request.token_ids, answer.token_ids, 265)
+        torch.testing.assert_close(torch.tensor(answer.logps), expected, atol=5e-3, rtol=0)
+
+
+def test_a_head_narrower_than_the_ids_is_an_error(tmp_path):
+    model = save_checkpoint(tmp_path, vocab_size=263)
+    engine = HFEngine.open(model, EngineSettings(device="cpu"))
+    assert all(max(a.token_ids) < 263 for a in engine.generate(prompts(3), Sampling(max_tokens=4)))
+    with pytest.raises(EngineError, match="263 rows, fewer than the 265"):
+        HFEngine(engine.module, engine.chat, vocab_size=265).generate(prompts(1), Sampling(max_tokens=1))
+    with pytest.raises(EngineError, match="none of the stop ids"):
+        HFEngine(engine.module, engine.chat, vocab_size=260).generate(prompts(1), Sampling(max_tokens=1))
+
+
+# ---------------------------------------------------------------------------------------------- sampler
+
+
+def allowed_reference(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """Temperature, then top-k, then top-p, one row at a time and without ties."""
+    p = np.exp((logits - logits.max()) / sampling.temperature)
+    order = np.argsort(-p)
+    order = order[: sampling.top_k] if sampling.top_k else order
+    mass = np.cumsum(p[order]) / p[order].sum()
+    order = order[: int(np.searchsorted(mass, sampling.top_p)) + 1] if sampling.top_p < 1 else order
+    out = np.zeros_like(p)
+    out[order] = p[order]
+    return out / out.sum()
+
+
+@pytest.mark.parametrize("num_ids", [7, 508, 2000])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(),
+        Sampling(temperature=0.6),
+        Sampling(top_k=5),
+        Sampling(top_p=0.8),
+        Sampling(temperature=1.3, top_p=0.7, top_k=20),
+        Sampling(top_p=1e-9),
+        Sampling(top_k=10**6, top_p=0.95),
+    ],
+)
+def test_sampler_draws_from_the_distribution(num_ids, sampling):
+    logits = torch.randn(num_ids, generator=torch.Generator().manual_seed(num_ids)) * 2
+    count = 4000
+    uniform = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    ids, logps = draw(logits.expand(count, -1), uniform, sampling)
+    expected = allowed_reference(logits.double().numpy(), sampling)
+    observed = np.bincount(ids.numpy(), minlength=num_ids) / count
+    assert set(np.flatnonzero(observed)) <= set(np.flatnonzero(expected))
+    assert np.abs(observed - expected).max() <= 1.01 / count + 1e-6
+    torch.testing.assert_close(logps, logits.log_softmax(-1)[ids], atol=1e-5, rtol=0)
+
+
+def test_engine_samples_follow_the_distribution(engine):
+    """Seeds to tokens, end to end: a chi-square test over the first token of one prompt."""
+    prompt, count = (5, 6, 7), 4000
+    answers = engine.generate([TokenPrompt(prompt, seed) for seed in range(count)], Sampling(max_tokens=1))
+    with torch.no_grad():
+        logits = engine.module(torch.tensor([prompt])).logits[0, -1, : engine.chat.vocab_size]
+    expected = logits.softmax(-1).double().numpy() * count
+    observed = np.bincount([a.token_ids[0] for a in answers], minlength=len(expected))
+    common = expected >= 5
+    parts = [((observed - expected) ** 2 / expected)[common].sum()]
+    rest = expected[~common].sum()
+    parts += [(observed[~common].sum() - rest) ** 2 / rest] if rest >= 5 else []
+    freedom = int(common.sum())
+    assert sum(parts) < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def test_sampler_edges():
+    """Extreme uniforms never reach an id of weight zero; ties are all kept; the first of equals is greedy."""
+    logits = torch.full((2, 1500), -torch.inf)
+    logits[:, [3, 700]] = 0.0
+    ids, _ = draw(logits, torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64), Sampling())
+    assert ids.tolist() == [3, 700]
+    assert draw(logits, None, Sampling(temperature=0))[0].tolist() == [3, 3]
+    uniform = torch.tensor([0.1, 0.9], dtype=torch.float64)
+    assert draw(logits, uniform, Sampling(top_k=1))[0].tolist() == [3, 700]
+    assert draw(logits.bfloat16(), uniform, Sampling(top_p=0.1))[0].tolist() == [3, 700]
+
+
+def test_uniforms_are_a_function_of_seed_and_position():
+    rows = Uniforms([11, 22, 33])
+    first = [rows.at(position) for position in range(70)]
+    rows.select([2, 0])
+    later = [rows.at(position) for position in range(70, 200)]
+    again = Uniforms([33, 11])
+    expected = [again.at(position) for position in range(200)]
+    assert all(torch.equal(a[[2, 0]], b) for a, b in zip(first, expected[:70], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(later, expected[70:], strict=True))
+
+
+# ---------------------------------------------------------------------------------------------- chat
+
+
+def test_prompts_are_rendered_per_use(tmp_path):
+    save_tokenizer(tmp_path)
+    save_model(tmp_path)
+    model = located(
+        tmp_path,
+        system_prompt="Be brief.",
+        thinking=False,
+        rollout={"prefill": "So"},
+        evaluation={"chat_template": "T"},
+    )
+    rollout = Chat.open(model, "rollout")
+    assert rollout.prompt_text("Hi") == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nno_think\nSo"
+    )
+    assert rollout.prompt_ids("Hi").count(261) == 3
+    assert Chat.open(model, "evaluation").prompt_text("Hi") == "T"
+    hashes = {Chat.open(model, use).chat_template_hash for use in ("rollout", "scoring", "evaluation")}
+    assert len(hashes) == 3
+    assert rollout.tokenizer.decode(rollout.prompt_ids("Hi")) == rollout.prompt_text("Hi")
+    with pytest.raises(DataError, match="max_prompt_tokens is 5"):
+        rollout.prompt_ids("Hi", max_tokens=5)
+
+
+def test_responses_to_text_and_back(model):
+    chat = Chat.open(model, "scoring")
+    assert chat.vocab_size == 265
+    assert chat.stop_ids == (262,)
+    assert chat.response_ids("abcd, Käse") == [*chat.tokenizer.encode("abcd, Käse"), 262]
+    assert chat.decode(chat.response_ids("abcd, Käse")) == "abcd, Käse"
+    assert chat.decode([258]) == "abcd"
+    assert chat.decode([]) == ""
+
+
+def test_stop_ids_come_from_all_three_places(tmp_path):
+    save_tokenizer(tmp_path)
+    save_model(tmp_path)
+    edit_json(tmp_path / "generation_config.json", eos_token_id=[262, 260])
+    assert Chat.open(located(tmp_path, stop=("</think>",)), "rollout").stop_ids == (262, 260, 264)
+    with pytest.raises(ModelError, match="'xyz' is 3 tokens"):
+        Chat.open(located(tmp_path, stop=("xyz",)), "rollout")
+    save_tokenizer(tmp_path, eos=None)
+    edit_json(tmp_path / "generation_config.json", eos_token_id=None)
+    with pytest.raises(ModelError, match="no end-of-sequence token"):
+        Chat.open(located(tmp_path), "rollout")
+
+
+def test_missing_template_and_broken_tokenizer(tmp_path):
+    save_tokenizer(tmp_path, template=None)
+    save_model(tmp_path)
+    with pytest.raises(ModelError, match="chat_template"):
+        Chat.open(located(tmp_path), "rollout").prompt_text("Hi")
+    with pytest.raises(ModelError, match="chat template fails: no system"):
+        Chat.open(located(tmp_path, chat_template="{{ raise_exception('no system') }}"), "rollout").prompt_text("Hi")
+    for content in ("{", '{"version": "1.0", "model": {}}'):
+        (tmp_path / "tokenizer.json").write_text(content)
+        with pytest.raises(ModelError, match="does not load"):
+            Chat.open(located(tmp_path), "rollout")
+
+
+def test_complete_is_generate_with_text(engine):
+    requests = [Prompt("abcd?", 1), Prompt("Hello", 2)]
+    sampling = Sampling(max_tokens=12)
+    replies = engine.complete(requests, sampling)
+    tokens = engine.generate([TokenPrompt(tuple(engine.chat.prompt_ids(r.text)), r.seed) for r in requests], sampling)
+    assert [r.num_tokens for r in replies] == [len(t.token_ids) for t in tokens]
+    assert [r.text for r in replies] == [engine.chat.decode(t.token_ids) for t in tokens]
+    assert "<|" not in "".join(r.text for r in replies)
+
+
+# ---------------------------------------------------------------------------------------------- loading
+
+
+def test_overrides_reach_the_module_and_what_it_saves(tmp_path):
+    save_checkpoint(tmp_path / "a")
+    model = located(tmp_path / "a", overrides={"rope_theta": 5000.0, "max_position_embeddings": 512})
+    module = load_module(model, dtype="bfloat16", device="cpu")
+    module.save_pretrained(tmp_path / "b")
+    saved = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert saved["rope_parameters"]["rope_theta"] == 5000.0
+    assert saved["max_position_embeddings"] == 512
+    assert module.dtype == torch.bfloat16
+    assert not module.training
+
+
+def test_incomplete_weights_are_refused(tmp_path):
+    save_checkpoint(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    for changes, match in (
+        ({"num_hidden_layers": 3, "layer_types": ["full_attention"] * 3}, "11 weights are missing"),
+        ({"num_hidden_layers": 3}, "is not valid"),
+        ({"hidden_size": 64}, "does not load|another shape"),
+    ):
+        edit_json(tmp_path / "config.json", **(saved | changes))
+        with pytest.raises(ModelError, match=match):
+            load_module(located(tmp_path), device="cpu")
+    edit_json(tmp_path / "config.json", model_type="nonsense")
+    with pytest.raises(ModelError, match="no architecture 'nonsense'"):
+        load_module(located(tmp_path), device="cpu")
+
+
+def test_engine_id_names_what_numbers_depend_on(engine):
+    assert engine.id.startswith("hf-1 torch-")
+    assert engine.id.endswith(" float32 cpu")
+
+
+# ---------------------------------------------------------------------------------------------- scripted
+
+
+def test_scripted(tmp_path: Path):
+    script = {"default": "no idea", "answers": {"2+2": ["\\boxed{4}", "5"], "x": "y z"}, "finish": {"5": "length"}}
+    (tmp_path / "scripted.json").write_text(json.dumps(script))
+    engine = ScriptedEngine.open(located(tmp_path), EngineSettings())
+    replies = engine.complete([Prompt("2+2", 0), Prompt("2+2", 1), Prompt("x", 7), Prompt("?", 3)], Sampling())
+    assert [r.text for r in replies] == ["\\boxed{4}", "5", "y z", "no idea"]
+    assert [r.finish_reason for r in replies] == ["stop", "length", "stop", "stop"]
+    assert [r.num_tokens for r in replies] == [1, 1, 2, 2]
+    assert engine.marks == ("scripted",)
+    engine.close()
+
+
+@pytest.mark.parametrize(("content", "match"), [(None, "does not exist"), ('{"answer": {}}', "is not a script")])
+def test_scripted_errors(tmp_path, content, match):
+    if content is not None:
+        (tmp_path / "scripted.json").write_text(content)
+    with pytest.raises(ModelError, match=match):
+        ScriptedEngine.open(located(tmp_path), EngineSettings())
