@@ -1,0 +1,1 @@
+"""The method-blind trainer: trajectories, scores, terms and one loop."""

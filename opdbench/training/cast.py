@@ -1,0 +1,71 @@
+"""The cast of a cell: who plays student, teacher and reference, and who samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from opdbench.budget import Phase
+from opdbench.engines.engine import TokenEngine
+from opdbench.method import Role
+from opdbench.trainer import TrainingProblem
+from opdbench.training.roles import RoleModel
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A model that samples: its engine, and the role model whose prompts and architecture it shares."""
+
+    role: RoleModel
+    engine: TokenEngine
+    phase: Phase
+
+
+@dataclass(slots=True)
+class Cast:
+    """All models of a cell. ``teachers`` and ``teacher_players`` by domain, ``""`` being the default."""
+
+    student: RoleModel
+    teachers: Mapping[str, RoleModel]
+    reference: RoleModel | None
+    current: Player
+    initial: Player | None
+    teacher_players: Mapping[str, Player]
+    max_prompt_tokens: int
+    _prompts: dict[tuple[int, str, str, str], tuple[int, ...]] = field(
+        default_factory=dict[tuple[int, str, str, str], tuple[int, ...]]
+    )
+
+    def teacher_key(self, problem: TrainingProblem) -> str:
+        """Return which teacher a problem's domain has."""
+        return problem.problem.domain if problem.problem.domain in self.teachers else ""
+
+    def role_model(self, role: Role, problem: TrainingProblem) -> RoleModel:
+        """Return the model that plays a role for a problem."""
+        if role == "student":
+            return self.student
+        if role == "reference":
+            assert self.reference is not None
+            return self.reference
+        return self.teachers[self.teacher_key(problem)]
+
+    def teacher_player(self, problem: TrainingProblem) -> Player:
+        """Return the teacher that samples for a problem."""
+        return self.teacher_players[self.teacher_key(problem)]
+
+    def prompt_ids(
+        self, model: RoleModel, problem: TrainingProblem, template: str = "plain", draft: str = ""
+    ) -> tuple[int, ...]:
+        """Return a prompt's ids for one model, remembered unless it quotes a draft.
+
+        Raises:
+            DataError: the prompt is longer than ``max_prompt_tokens``.
+        """
+        key = (id(model), problem.task.id, problem.problem.id, template)
+        if not draft and key in self._prompts:
+            return self._prompts[key]
+        message = problem.task.message(problem.problem, template, draft)
+        ids = tuple(model.chat.prompt_ids(message, max_tokens=self.max_prompt_tokens))
+        if not draft:
+            self._prompts[key] = ids
+        return ids

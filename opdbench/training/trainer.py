@@ -1,0 +1,129 @@
+"""The ``torch`` trainer: loads the cast of a cell and runs the loop on it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from opdbench.budget import Ledger
+from opdbench.checkpoints import SharedVocabulary, architecture, check_endings, compatible
+from opdbench.engines.chat import Chat
+from opdbench.engines.hf import HFEngine
+from opdbench.engines.hf_model import load_module
+from opdbench.errors import ConfigError
+from opdbench.flops import Shape
+from opdbench.method import Method, Student
+from opdbench.model import Use
+from opdbench.pricing import Shapes
+from opdbench.trainer import Job, LocatedModel, Trained, TrainSettings
+from opdbench.training.cast import Cast, Player
+from opdbench.training.checkpoint import TrainingFiles
+from opdbench.training.loop import Loop
+from opdbench.training.roles import RoleModel
+from opdbench.training.student import TrainedStudent
+
+
+class TorchTrainer:
+    """Runs every method in one loop, in this process, on one device."""
+
+    training_free: ClassVar[bool] = False
+    self_reported: ClassVar[bool] = False
+
+    def train(self, job: Job, ledger: Ledger) -> Trained:
+        """See ``trainer.Trainer``.
+
+        Raises:
+            ConfigError: the row names no method, or no teacher for a method that scores with one.
+            ModelError: a model cannot be loaded, or teacher and student share no vocabulary.
+        """
+        if job.method is None or job.settings is None:
+            raise ConfigError("the torch trainer needs a method in the row and a [train] table in the board")
+        with ledger.phase("start_up"):
+            cast, shapes = _cast(job, job.method, job.settings)
+            student = TrainedStudent(cast.student, job.settings)
+            files = TrainingFiles(job.directory, job.student.directory)
+        return Loop(job, job.method, job.settings, cast, student, shapes, ledger, files).run()
+
+
+def _cast(job: Job, method: Method, settings: TrainSettings) -> tuple[Cast, Shapes]:
+    vocabularies = {name: compatible(job.student, teacher) for name, teacher in job.teachers.items()}
+    for teacher in job.teachers.values():
+        check_endings(job.student, teacher)
+    own = compatible(job.student, job.student)
+    size = min([own.size, *(shared.size for shared in vocabularies.values())])
+    student = _role(job.student, own, size, settings, trained=True)
+    teachers = {name: _role(job.teachers[name], shared, size, settings) for name, shared in vocabularies.items()}
+    reference = None
+    if job.reference is not None:
+        reference = _role(job.reference, compatible(job.student, job.reference), size, settings)
+    cast = Cast(
+        student=student,
+        teachers=teachers,
+        reference=reference,
+        current=Player(student, _engine(student, job.student, "rollout"), "student_rollout"),
+        initial=_initial(job, method, own, size, settings),
+        teacher_players={
+            name: Player(role, _engine(role, job.teachers[name], "rollout"), "teacher_generation")
+            for name, role in teachers.items()
+        },
+        max_prompt_tokens=settings.max_prompt_tokens,
+    )
+    shapes = Shapes(
+        student.shape,
+        {name: role.shape for name, role in teachers.items()},
+        None if reference is None else reference.shape,
+        settings.lora,
+    )
+    return cast, shapes
+
+
+def _initial(job: Job, method: Method, own: SharedVocabulary, size: int, settings: TrainSettings) -> Player | None:
+    """Load the frozen starting student only for methods whose drafts it writes."""
+    trajectory = method.trajectory(0.0)
+    drawn = getattr(trajectory, "draft", trajectory)
+    if not (isinstance(drawn, Student) and drawn.author == "initial"):
+        return None
+    role = _role(job.student, own, size, settings)
+    return Player(role, _engine(role, job.student, "rollout"), "student_rollout")
+
+
+def _role(
+    model: LocatedModel, shared: SharedVocabulary, size: int, settings: TrainSettings, *, trained: bool = False
+) -> RoleModel:
+    """Load a model for one role; only the trained student keeps gradients, in float32."""
+    dtype = torch.float32 if trained else getattr(torch, settings.dtype)
+    module: Any = load_module(model, dtype=dtype, device=_device())
+    module.requires_grad_(trained)
+    if trained and settings.lora is not None:
+        module = _with_adapters(module, settings)
+    shape = Shape.from_config(architecture(model), shared_vocab=size)
+    ids = shared.own_ids(size)
+    return RoleModel(
+        module,
+        Chat.open(model, "scoring"),
+        shape,
+        size,
+        None if ids is None else torch.tensor(ids, device=_device()),
+    )
+
+
+def _with_adapters(module: Any, settings: TrainSettings) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    assert settings.lora is not None
+    module.requires_grad_(False)
+    lora = settings.lora
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"
+    )
+    return get_peft_model(module, config)
+
+
+def _engine(role: RoleModel, model: LocatedModel, use: Use) -> HFEngine:
+    ids = None if role.ids_V is None else role.ids_V.tolist()
+    return HFEngine(role.base, Chat.open(model, use), vocab_size=role.num_shared, own_ids=ids)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
