@@ -1,0 +1,153 @@
+"""``opdbench eval`` and ``opdbench grade``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from opdbench.cli import options, text
+from opdbench.cli.progress import display
+from opdbench.cli.run import stopped
+from opdbench.cli.stopping import stoppable
+from opdbench.records import Pool
+
+if TYPE_CHECKING:
+    from opdbench.runner import ModelReport
+
+EVAL_EXAMPLES = options.examples(
+    "opdbench eval package:opdbench_tasks/lab_models/student --tasks lab_add,lab_run --dtype float32 --max-tokens 64",
+    "opdbench eval Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca --tasks math500 --k 4",
+    "Run the same command again to go on after a stop.",
+)
+GRADE_EXAMPLES = options.examples(
+    "opdbench grade runs/eval/student",
+    "opdbench grade runs/lab/0123456789abcdef --task lab_code --json",
+)
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A directory, package:PKG/DIR, or a hub id (OWNER/NAME).", show_default=False)
+    ],
+    tasks: Annotated[
+        str,
+        typer.Option("--tasks", metavar="A,B", help="Ids of tasks.", autocompletion=options.complete_task),
+    ],
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="Samples per problem.", show_default="each task's own")
+    ] = None,
+    pass_k: Annotated[
+        str | None, typer.Option("--pass-k", metavar="K,K", help="Report pass@K too.", show_default="none")
+    ] = None,
+    pool: Annotated[Pool, typer.Option("--pool", help="Which problems.")] = "test",
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 1.0,
+    top_p: Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Nucleus.")] = 1.0,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest completion.")] = 4096,
+    engine: Annotated[str, typer.Option("--engine", help="What generates; `opdbench list engines`.")] = "hf",
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option("--dtype", help="Arithmetic.")] = "bfloat16",
+    seed: Annotated[int, typer.Option("--seed", help="What sample seeds derive from.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where samples and grades go.", show_default="runs/eval/MODEL"),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit of a hub id.", show_default="newest")
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Accept weights that can execute code when loaded.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Evaluate any checkpoint and print its scores. Ctrl-C stops without losing anything."""
+    from opdbench.runner import Stop
+    from opdbench.trainer import Interrupted
+    from opdbench.verbs import samples
+
+    stop, report = Stop(), None
+    # Interrupted: said below, when the bars are gone.
+    with display(quiet) as shown, stoppable(stop, shown.say), suppress(Interrupted):
+        report = samples.evaluate(
+            model,
+            options.split(tasks),
+            revision=revision,
+            allow_pickle=allow_pickle,
+            seed=seed,
+            out=out,
+            on_event=shown,
+            stop=stop,
+            k=k,
+            pass_k=_numbers(pass_k),
+            pool=pool,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            engine=engine,
+            dtype=dtype,
+        )
+    if report is None:
+        return stopped()
+    return _show(report, model, as_json)
+
+
+def _numbers(value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in options.split(value))
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is no list of whole numbers, as in 1,8", param_hint="--pass-k") from None
+
+
+def _show(report: ModelReport, model: str, as_json: bool) -> None:
+    if as_json:
+        scores = [asdict(score) for score in report.scores]
+        text.out_json({"model": model, "directory": str(report.directory), "scores": scores})
+    else:
+        header = ("task", "metric", "score", "95 % interval", "problems", "samples", "truncated", "no answer")
+        rows = [
+            (
+                score.task,
+                score.metric,
+                text.percent(score.value),
+                f"{text.percent(score.low)}–{text.percent(score.high)}",
+                score.num_problems,
+                score.num_problems * score.num_samples,
+                score.num_truncated,
+                score.num_no_answer,
+            )
+            for score in report.scores
+        ]
+        text.out_table(header, rows, ("score", "problems", "samples", "truncated", "no answer"))
+    text.note(f"samples and grades: {report.directory}; `opdbench show` prints them")
+    if any(score.value is None for score in report.scores):
+        text.note("some samples could not be graded, so their scores are undefined")
+        raise typer.Exit(1)
+
+
+def grade(
+    directory: Annotated[
+        Path, typer.Argument(help="Of a cell (runs/BOARD/KEY) or of an evaluation.", show_default=False)
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Only this task; may be repeated.", autocompletion=options.complete_task),
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Grade stored samples again, by the graders installed now; no model is needed."""
+    from opdbench.verbs import samples
+
+    with display(quiet) as shown:
+        regraded = samples.grade(directory, tasks=task or (), on_event=shown)
+    changed = [asdict(change) for change in regraded.changed]
+    if as_json:
+        scores = [asdict(score) for score in regraded.scores]
+        found = {"directory": str(directory), "samples": regraded.num_samples, "changed": changed, "scores": scores}
+        text.out_json(found)
+    elif changed:
+        text.out_table(("sample", "old", "new"), [tuple(item.values()) for item in changed])
+    text.note(f"{regraded.num_samples} samples graded, {len(changed)} verdicts changed")

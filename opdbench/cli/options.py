@@ -1,0 +1,38 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opdbench.registry import available
+
+
+def examples(*lines: str) -> str:
+    """Return the epilog of a verb; blank lines keep the lines apart."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(line.replace("[", "\\[") for line in lines)])
+
+
+def split(value: str | None) -> list[str]:
+    """Return the parts of a list written with commas."""
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Complete the last of a list of task ids."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{id}" for id in available("tasks") if id.startswith(last)]
+
+
+Board = Annotated[Path, typer.Argument(help="A board.toml, or the directory that holds one.", show_default=False)]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run directories are.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Put a value over the board's, as in budget.limit=1e12; may be repeated."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only failures and the result.")]

@@ -1,0 +1,275 @@
+"""Evaluates one model that no board trained, and regrades and reads what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from opdbench import registry
+from opdbench.checkpoints import locate
+from opdbench.config import EvaluationSettings
+from opdbench.errors import ConfigError, DataError
+from opdbench.evaluation import Evaluation, grade_samples, score, stored_grades, stored_samples
+from opdbench.method import Sampling
+from opdbench.model import ModelEntry
+from opdbench.plan import PlannedTask
+from opdbench.records import SCHEMA, CheckpointResult, Grade, Problem, Result, Sample, Score, result_from_json, to_json
+from opdbench.runner.cell import RESULT, Event
+from opdbench.runner.evaluate import CheckpointEvaluator, Protocol
+from opdbench.runner.provenance import provenance
+from opdbench.store import CellStore
+from opdbench.task import Task
+from opdbench.trainer import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """Scores of one model and where its samples and grades are."""
+
+    scores: tuple[Score, ...]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A grade that a new grading changed."""
+
+    key: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regraded:
+    """What a new grading found: how many samples it graded, and every verdict that differs."""
+
+    num_samples: int
+    changed: tuple[Change, ...]
+    scores: tuple[Score, ...]
+
+
+def _ignore(event: Event) -> None:
+    """Report nothing."""
+
+
+def _quiet(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _never() -> bool:
+    """Do not stop."""
+    return False
+
+
+def plan_tasks(tasks: Sequence[str], settings: EvaluationSettings) -> tuple[PlannedTask, ...]:
+    """Resolve tasks to what is asked of them.
+
+    Raises:
+        PluginError: a task is not installed.
+        ConfigError: a task lacks the pool, or pass@k asks for more samples than are drawn.
+    """
+    planned: list[PlannedTask] = []
+    for id in tasks:
+        task: Task = registry.load("tasks", id)
+        k = settings.k or task.k
+        if settings.pool not in task.num_problems:
+            raise ConfigError(f"{id} has no {settings.pool} pool; it has {', '.join(task.num_problems)}")
+        if any(wanted > k for wanted in settings.pass_k):
+            raise ConfigError(f"pass@{max(settings.pass_k)} needs as many samples per problem, and {id} has k = {k}")
+        planned.append(
+            PlannedTask(
+                id,
+                task.version,
+                task.source.revision,
+                task.prompt_hash,
+                settings.pool,
+                task.num_problems[settings.pool],
+                k,
+                k,
+                settings.sampling(id),
+                task.grader.id,
+            )
+        )
+    return tuple(planned)
+
+
+def evaluate_model(
+    entry: ModelEntry,
+    name: str,
+    tasks: Sequence[str],
+    *,
+    settings: EvaluationSettings,
+    out: Path,
+    seed: int = 0,
+    on_event: Callable[[Event], None] = _ignore,
+    stop: Callable[[], bool] = _never,
+) -> ModelReport:
+    """Evaluate any checkpoint directory or hub id; a second call goes on where the first stopped.
+
+    Raises:
+        OPDBenchError: the model or a task cannot be loaded, or ``out`` is in use.
+        Interrupted: asked to stop; whole batches are stored.
+    """
+    planned = plan_tasks(tasks, settings)
+    model, store = locate(name, entry, Path()), CellStore(out)
+
+    def report(stage: str, fraction: float, detail: str) -> None:
+        on_event(
+            {
+                "event": "progress",
+                "cell": name,
+                "row": name,
+                "seed": seed,
+                "stage": stage,
+                "fraction": fraction,
+                "detail": detail,
+                "metrics": {},
+            }
+        )
+
+    protocol = Protocol(planned, settings.pass_k, settings.engine, settings.dtype, settings.batch_size, ("model", seed))
+    with store.lock():
+        evaluator = CheckpointEvaluator.open(protocol, model, store, report, stop)
+        (checkpoint,) = evaluator.run([Checkpoint(1.0, 0, 0.0, model.directory)])
+        result = _model_result(name, seed, entry, planned, checkpoint, evaluator.marks)
+        store.write_json(RESULT, to_json(result))
+    return ModelReport(checkpoint.scores, out)
+
+
+def _model_result(
+    name: str,
+    seed: int,
+    entry: ModelEntry,
+    tasks: Sequence[PlannedTask],
+    checkpoint: CheckpointResult,
+    marks: tuple[str, ...],
+) -> Result:
+    cell = {
+        "row": name,
+        "student": {"name": name, "entry": entry.model_dump(mode="json", exclude_defaults=True)},
+        "evaluation": {"tasks": [task.to_json() for task in tasks]},
+    }
+    return Result(
+        schema=SCHEMA,
+        board="",
+        row=name,
+        seed=seed,
+        key=checkpoint.checkpoint_hash[:16],
+        status="done",
+        cell=cell,
+        provenance=provenance(),
+        budget={},
+        ledger={},
+        training={},
+        checkpoints=(checkpoint,),
+        marks=marks,
+    )
+
+
+# What is stored
+
+
+def _stored_result(store: CellStore) -> Result:
+    data: Any = store.read_json(RESULT)
+    if data is None:
+        raise DataError(f"{store.directory} holds no finished result; name a cell's directory or one that eval wrote")
+    return result_from_json(data)
+
+
+def _evaluations(result: Result, tasks: Sequence[str]) -> Iterator[tuple[int, Evaluation]]:
+    """Yield every stored evaluation with the number of its checkpoint."""
+    listed: dict[str, Mapping[str, Any]] = {task["id"]: task for task in result.cell["evaluation"]["tasks"]}
+    for id in tasks:
+        if id not in listed:
+            raise ConfigError(f"task {id!r} was not evaluated here; there are {', '.join(listed)}")
+    for number, checkpoint in enumerate(result.checkpoints):
+        for id, stored in listed.items():
+            if tasks and id not in tasks:
+                continue
+            task: Task = registry.load("tasks", id)
+            if task.version != stored["version"]:
+                raise DataError(
+                    f"{id} was sampled at version {stored['version']} and is now {task.version}: sample again"
+                )
+            pass_k = tuple(
+                int(found.metric[5:]) for found in checkpoint.scores if found.task == id and found.metric[:5] == "pass@"
+            )
+            yield (
+                number,
+                Evaluation(
+                    task, stored["pool"], checkpoint.samples[id], pass_k, Sampling(), 1, checkpoint.eval_key[id], ()
+                ),
+            )
+
+
+def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = _ignore) -> Regraded:
+    """Grade all stored samples anew with the present graders, without a model, and store what came out.
+
+    Raises:
+        OPDBenchError: the directory holds no result, is in use, or was sampled from another version of a task.
+    """
+    store = CellStore(directory)
+    result, changed, count = _stored_result(store), list[Change](), 0
+    checkpoints = list(result.checkpoints)
+    with store.lock():
+        samples, grades = store.log("samples"), store.log("grades")
+        old = {
+            record["key"].split("/", 1)[0] + "/" + record["key"].split("/", 2)[2]: record for record in grades.records()
+        }
+        grades.truncate_to(0)
+        for number, evaluation in _evaluations(result, ()):
+            grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
+            for grade in stored_grades(evaluation, samples, grades):
+                key = f"{evaluation.eval_key}/{grade.key}"
+                count += 1
+                if key in old and old[key]["verdict"] != grade.verdict:
+                    changed.append(Change(grade.key, old[key]["verdict"], grade.verdict))
+            checkpoints[number] = _rescored(checkpoints[number], evaluation, samples, grades)
+            on_event(
+                {
+                    "event": "progress",
+                    "cell": result.key,
+                    "row": result.row,
+                    "seed": result.seed,
+                    "stage": "grade",
+                    "fraction": (number + 1) / len(checkpoints),
+                    "detail": evaluation.task.id,
+                    "metrics": {},
+                }
+            )
+        store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints))))
+    wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
+    return Regraded(count, tuple(wanted), checkpoints[-1].scores)
+
+
+def _rescored(checkpoint: CheckpointResult, evaluation: Evaluation, samples: Any, grades: Any) -> CheckpointResult:
+    found, id = score(evaluation, samples, grades), evaluation.task.id
+    scores = tuple(
+        next((new for new in found.scores if (new.task, new.metric) == (old.task, old.metric)), old)
+        for old in checkpoint.scores
+    )
+    return replace(
+        checkpoint,
+        scores=scores,
+        correct={**checkpoint.correct, id: found.correct},
+        graders={**checkpoint.graders, id: evaluation.task.grader.id},
+    )
+
+
+def open_cell(directory: Path, tasks: Sequence[str] = ()) -> Iterator[tuple[Problem, Sample, Grade | None]]:
+    """Yield the samples of a cell's last checkpoint with their problems and grades.
+
+    Raises:
+        OPDBenchError: the directory holds no result.
+    """
+    store = CellStore(directory)
+    result = _stored_result(store)
+    samples, grades = store.log("samples"), store.log("grades")
+    for number, evaluation in _evaluations(result, tasks):
+        if number != len(result.checkpoints) - 1:
+            continue
+        graded = {grade.key: grade for grade in stored_grades(evaluation, samples, grades)}
+        for problem, sample in stored_samples(evaluation, samples):
+            yield problem, sample, graded.get(sample.key)
