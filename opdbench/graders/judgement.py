@@ -1,0 +1,50 @@
+"""What graders share: a judgement before it has an address, and how a missing answer is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+
+from opdbench.errors import GradingError
+from opdbench.records import Grade, Sample, Verdict
+
+MAX_STORED_ANSWER = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, the rule that decided, and the answer as it was extracted."""
+
+    verdict: Verdict
+    reason: str
+    answer: str | None = None
+
+
+INVALID_PROBLEM = Judgement("ungraded", "invalid_problem")
+
+
+def missing(sample: Sample, reason: str = "no_answer") -> Judgement:
+    """Return the verdict on a completion that holds no answer: truncated if it was cut, else wrong."""
+    return Judgement("truncated" if sample.finish_reason == "length" else "wrong", reason)
+
+
+def as_grade(sample: Sample, judgement: Judgement, grader: str) -> Grade:
+    """Return the grade of a sample; the answer loses what UTF-8 cannot store and is cut."""
+    answer = judgement.answer
+    if answer is not None:
+        answer = answer[:MAX_STORED_ANSWER].encode("utf-8", "replace").decode()
+    return Grade(sample.task, sample.problem_id, sample.index, judgement.verdict, judgement.reason, answer, grader)
+
+
+def library_version(distribution: str) -> str:
+    """Return the installed version of a library that decides verdicts, without importing it.
+
+    Raises:
+        GradingError: the library is not installed.
+    """
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError as error:
+        raise GradingError(
+            f"{distribution} is not installed; this grader needs it: pip install {distribution}"
+        ) from error

@@ -1,0 +1,66 @@
+"""The last process: it holds the program and its inputs, never an expected value or a verdict.
+
+Whatever the program does to this module, to ``json`` or to the frames above it can only change the message that is
+sent, and the parent reads that message as an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from opdbench.sandbox.protocol import Plain, decode, encode, pack, write_all
+
+MODULE = "solution"
+
+
+def answer_calls(code: str, entry_point: str, calls: list[Plain], descriptor: int) -> None:
+    """Run a program, call its entry point once per element of ``calls``, and send what came back."""
+    write_all(descriptor, pack(_results(code, entry_point, calls)))
+
+
+def _results(code: str, entry_point: str, calls: list[Plain]) -> Plain:
+    """Return ``{"results": [...]}``, or ``{"failed": reason}`` when there is nothing to call."""
+    random.seed(0)
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
+    try:
+        exec(compile(code, "<solution>", "exec"), module.__dict__)  # noqa: S102, this is the untrusted program
+    except BaseException as error:
+        return {"failed": _reason(error)}
+    function = module.__dict__.get(entry_point)
+    if not callable(function):
+        return {"failed": "no_entry_point"}
+    return {"results": [_call(function, call) for call in calls]}
+
+
+def _call(function: Callable[..., Any], arguments: Plain) -> Plain:
+    """Return ``["value", value]`` or ``["failed", reason]`` for one call."""
+    try:
+        value = function(*decode(arguments))
+    except BaseException as error:
+        return ["failed", _reason(error)]
+    try:
+        return ["value", encode(value)]
+    except BaseException:
+        return ["failed", "invalid_output"]
+
+
+def _reason(error: BaseException) -> str:
+    return "limit" if issubclass(type(error), MemoryError) else "crash"
+
+
+def silence(descriptor: int) -> int:
+    """Point the standard streams at nothing, keep only the result descriptor, and return its new number."""
+    null = os.open(os.devnull, os.O_RDWR)
+    saved = os.dup2(descriptor, 3) if null != 3 else os.dup2(descriptor, 4)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.closerange(saved + 1, os.sysconf("SC_OPEN_MAX"))
+    if saved == 4:
+        os.close(3)
+    return saved
