@@ -18,6 +18,10 @@ class PluginError(OPDBenchError, LookupError):
     """A method, trainer, task or engine is unknown, claimed twice, or fails to load."""
 
 
+class BrokenPluginError(PluginError):
+    """A plug-in is installed but cannot be imported: it fails its own cells, with its traceback, and no others."""
+
+
 class DataError(OPDBenchError, ValueError):
     """A data set is missing, incomplete, or not the one that was pinned."""
 

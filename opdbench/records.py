@@ -177,8 +177,11 @@ def result_from_json(data: Mapping[str, Any]) -> Result:
     """
     if data.get("schema") != SCHEMA:
         raise ValueError(f"result schema {data.get('schema')!r} is not {SCHEMA}")
-    checkpoints = tuple(
-        CheckpointResult(**{**item, "scores": tuple(Score(**score) for score in item["scores"])})
-        for item in data["checkpoints"]
-    )
-    return Result(**{**data, "checkpoints": checkpoints, "marks": tuple(data["marks"])})
+    fields: dict[str, Any] = {**data, "marks": tuple(data["marks"])}
+    fields["checkpoints"] = tuple(_checkpoint_from_json(item) for item in data["checkpoints"])
+    return Result(**fields)
+
+
+def _checkpoint_from_json(data: Mapping[str, Any]) -> CheckpointResult:
+    fields: dict[str, Any] = {**data, "scores": tuple(Score(**score) for score in data["scores"])}
+    return CheckpointResult(**fields)

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from opdbench.errors import PluginError
+from opdbench.errors import BrokenPluginError, PluginError
 
 Kind = Literal["methods", "trainers", "tasks", "engines"]
 KINDS: tuple[Kind, ...] = ("methods", "trainers", "tasks", "engines")
@@ -30,13 +30,13 @@ class Plugin:
         """Import the object.
 
         Raises:
-            PluginError: the import failed; the original traceback is chained.
+            BrokenPluginError: the import failed; the original traceback is chained.
         """
         try:
             return self.entry_point.load()
         except Exception as error:
             where = f"{self.entry_point.value} of {self.distribution} {self.version}"
-            raise PluginError(f"{self.kind[:-1]} {self.id!r} ({where}) failed to load: {error!r}") from error
+            raise BrokenPluginError(f"{self.kind[:-1]} {self.id!r} ({where}) failed to load: {error!r}") from error
 
 
 @cache

@@ -70,12 +70,16 @@ teacher = "teacher"
 """
 
 
+TOKENIZER = {"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 2, "content": "<e>"}]}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("student", "teacher"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(CONFIG))
         (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+        (tmp_path / name / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     (tmp_path / "board.toml").write_text(BOARD)
     return tmp_path
 
@@ -408,3 +412,10 @@ def test_a_large_board_is_planned_in_time(folder: Path) -> None:
     start = time.process_time()
     assert len(plan(folder, extra=rows).cells) == 64
     assert time.process_time() - start < 3.0
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(folder: Path) -> None:
+    other = {**TOKENIZER, "model": {"type": "WordLevel", "vocab": {"a": 0, "c": 1}}}
+    (folder / "teacher" / "tokenizer.json").write_text(json.dumps(other))
+    with pytest.raises(ConfigError, match=r"board.toml:\d+: rows\[\d+\]: .*different vocabularies"):
+        plan(folder)

@@ -79,6 +79,7 @@ class _Builder:
             },
             step_bound=planned.step_bound,
             marks=_marks(row, models),
+            broken=planned.broken,
         )
 
     def _models_of(self, row: RowConfig, seed: int) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class Cell:
         evaluation: What else evaluation depends on: engine, dtype, and how prompts are shown.
         step_bound: The most that one step can cost on the budget's axis; None where no bound exists.
         marks: What qualifies the row, for people.
+        broken: Traceback of a method that cannot be imported; such a cell fails when it is run.
     """
 
     board: str
@@ -103,6 +104,7 @@ class Cell:
     evaluation: Mapping[str, Any]
     step_bound: float | None = None
     marks: tuple[str, ...] = field(default=())
+    broken: str | None = None
 
     @property
     def is_trained(self) -> bool:

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from opdbench.checkpoints import architecture, locate
-from opdbench.config import BoardConfig
+from opdbench.checkpoints import architecture, compatible, locate
+from opdbench.config import SELF, BoardConfig, RowConfig
 from opdbench.errors import ConfigError, ModelError
 from opdbench.flops import Shape
 from opdbench.model import ModelEntry
+from opdbench.trainer import LocatedModel
 
 MODELS_FILE = "models.toml"
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -91,6 +92,24 @@ class Models:
             return {}
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self._list_file} cannot be read: {error}") from error
+
+    def check_vocabularies(self, row: RowConfig) -> None:
+        """Refuse a teacher or reference that shares no vocabulary with the student, as far as files are here.
+
+        Raises:
+            ModelError: tokenizers or heads do not fit; the message says where they differ.
+        """
+        student = self._local(row.student_name)
+        for name in (*row.teacher_names.values(), *([row.reference] if row.reference else [])):
+            other = None if name == SELF else self._local(name)
+            if student is not None and other is not None:
+                compatible(student, other)
+
+    def _local(self, name: str) -> LocatedModel | None:
+        entry = self.board.models[name]
+        if entry.cell is not None or not is_local(entry, self.board.directory):
+            return None
+        return locate(name, entry, self.board.directory)
 
     def _identify(self, name: str, entry: ModelEntry) -> str:
         if not is_local(entry, self.board.directory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from opdbench.config import BoardConfig, RowConfig
 from opdbench.config.checks import train_settings
 from opdbench.config.explain import explain
 from opdbench.config.lines import Location
-from opdbench.errors import ConfigError, PluginError
+from opdbench.errors import BrokenPluginError, ConfigError, ModelError, PluginError
 from opdbench.method import Method
 from opdbench.outline import check_method
 from opdbench.plan.cell import PlannedTask
@@ -37,6 +38,7 @@ class PlannedRow:
     sources: Mapping[str, Any]
     tasks: tuple[PlannedTask, ...]
     step_bound: float | None
+    broken: str | None = None
 
 
 def plan_row(board: BoardConfig, index: int, models: Models) -> PlannedRow:
@@ -58,7 +60,11 @@ def plan_row(board: BoardConfig, index: int, models: Models) -> PlannedRow:
     prompts = tuple(task for _, task in data)
     if row.method is None or settings is None:
         return PlannedRow(row, row.title or row.id, row.config, settings, prompts, sources, tasks, None)
-    method = _method(board, row, at)
+    try:
+        method = _method(board, row, at)
+    except BrokenPluginError as error:
+        why = "".join(traceback.format_exception(error))
+        return PlannedRow(row, row.title or row.id, row.config, settings, prompts, sources, tasks, None, why)
     sources["method"] = method_sources(row.method, type(method))
     _check(board, row, at, method, settings, models, [task for task, _ in data])
     bound = price(board, row, at, method, settings, models)
@@ -75,7 +81,7 @@ def with_errors(board: BoardConfig, at: Location, kind: registry.Kind, id: str, 
     try:
         return registry.load(kind, id) if load else registry.find(kind, id)
     except PluginError as error:
-        raise PluginError(f"{board.origin.where(at)}: {error}") from error
+        raise type(error)(f"{board.origin.where(at)}: {error}") from error
 
 
 def _method(board: BoardConfig, row: RowConfig, at: Location) -> Method:
@@ -102,6 +108,10 @@ def _check(
         raise board.origin.error((*at, "method"), str(error)) from error
     if "teacher" in roles and not row.teacher_names:
         raise board.origin.error(at, f"method {row.method!r} needs a teacher; name one, or 'self'")
+    try:
+        models.check_vocabularies(row)
+    except ModelError as error:
+        raise board.origin.error(at, str(error)) from error
 
 
 def _training(board: BoardConfig, position: int) -> tuple[Task, PlannedTask]:

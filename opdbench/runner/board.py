@@ -85,11 +85,14 @@ def run_board(
         states = plan.status(store)
         pending = [cell for cell in plan.cells if states[cell.row, cell.seed] != "done"]
         on_event({"event": "plan", "cells": len(plan.cells), "done": len(plan.cells) - len(pending)})
+        broken = _fail_broken(pending, on_event)
+        pending = [cell for cell in pending if cell.broken is None]
         workers = min(jobs or default_jobs(), max(len(pending), 1))
         pool = Pool(worker_command(board.path, store.root, overrides), workers, store.root / "workers.log", on_event)
         stop.kill = pool.kill
         outcome = pool.run(_upstream(pending), stop, fail_fast=fail_fast)
-    done = {cell.key for cell in plan.cells} - {cell.key for cell in pending} | set(outcome.done)
+        outcome.failed |= broken
+    done = {cell.key for cell in plan.cells if states[cell.row, cell.seed] == "done"} | set(outcome.done)
     return RunReport(
         tuple(cell.key for cell in plan.cells if cell.key in done),
         tuple(outcome.done),
@@ -125,6 +128,17 @@ def _selected(plan: Plan, only: Sequence[str], seeds: Sequence[int]) -> Plan:
     if unknown:
         raise ConfigError(f"board {plan.board.name} has no seed {min(unknown)}; it has {list(plan.board.seeds)}")
     return plan.select([f"{cell.row}/{cell.seed}" for cell in chosen.cells if cell.seed in seeds])
+
+
+def _fail_broken(pending: Sequence[Cell], on_event: Callable[[Event], None]) -> dict[str, str]:
+    """Report the cells whose method cannot be imported, each with its traceback."""
+    failed: dict[str, str] = {}
+    for cell in pending:
+        if cell.broken is not None:
+            failed[cell.key] = cell.broken.strip().splitlines()[-1]
+            place = {"cell": cell.key, "row": cell.row, "seed": cell.seed}
+            on_event({"event": "failed", **place, "error": failed[cell.key], "traceback": cell.broken})
+    return failed
 
 
 def _upstream(pending: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
