@@ -52,6 +52,11 @@ class Evaluation:
         """Return what identifies one sample in the store."""
         return f"{self.eval_key}/{self.task.id}/{problem.id}/{index}"
 
+    @property
+    def grader_key(self) -> str:
+        """Identify the present grader: another grader grades stored samples anew."""
+        return content_key(self.task.grader.id, 8)
+
     def seed(self, problem: Problem, index: int) -> int:
         """Return the seed of one sample."""
         return derive_seed(*self.seed_parts, "evaluation", self.task.id, problem.id, index)
@@ -144,26 +149,21 @@ def grade_samples(
 
 
 def _grade_key(evaluation: Evaluation, item: Sample | Grade) -> str:
-    grader = content_key(evaluation.task.grader.id, 8)
-    return f"{evaluation.eval_key}/{grader}/{item.task}/{item.problem_id}/{item.index}"
+    return f"{evaluation.eval_key}/{evaluation.grader_key}/{item.task}/{item.problem_id}/{item.index}"
 
 
 def stored_samples(evaluation: Evaluation, log: RecordLog) -> list[tuple[Problem, Sample]]:
     """Return the samples of an evaluation in the order they were planned, those that exist."""
-    records = {record["key"]: record for record in log.records()}
-    keyed = [
-        (problem, records.get(evaluation.sample_key(problem, index)))
-        for problem in evaluation.task.load(evaluation.pool)
-        for index in range(evaluation.k)
-    ]
-    return [(problem, _record_as(Sample, record)) for problem, record in keyed if record is not None]
+    items = [(problem, i) for problem in evaluation.task.load(evaluation.pool) for i in range(evaluation.k)]
+    records = log.find(evaluation.sample_key(*item) for item in items)
+    pairs = zip(items, records, strict=True)
+    return [(problem, _record_as(Sample, record)) for (problem, _), record in pairs if record is not None]
 
 
-def stored_grades(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> list[Grade]:
-    """Return the grades of an evaluation by the present grader."""
-    records = {record["key"]: record for record in grades.records()}
-    keys = [_grade_key(evaluation, sample) for _, sample in stored_samples(evaluation, samples)]
-    return [_record_as(Grade, records[key]) for key in keys if key in records]
+def stored_grades(evaluation: Evaluation, samples: Sequence[Sample], grades: RecordLog) -> list[Grade]:
+    """Return the grades of samples by the present grader, those that exist."""
+    records = grades.find(_grade_key(evaluation, sample) for sample in samples)
+    return [_record_as(Grade, record) for record in records if record is not None]
 
 
 def _record_as(kind: Any, record: Mapping[str, Any]) -> Any:
@@ -182,7 +182,7 @@ class Evaluated:
 def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Evaluated:
     """Score an evaluation. A sample that is missing or could not be graded leaves the scores undefined."""
     drawn = [sample for _, sample in stored_samples(evaluation, samples)]
-    graded = stored_grades(evaluation, samples, grades)
+    graded = stored_grades(evaluation, drawn, grades)
     table: dict[str, list[int]] = defaultdict(list)
     for grade in graded:
         if grade.verdict != "ungraded":

@@ -55,19 +55,21 @@ class FunctionTests:
             GradingError: the sandbox does not start.
         """
         grader = f"{self.id}+sandbox-{'+'.join(shared_sandbox().layers)}"
+        programs = [_program(*item) for item in items]
+        unique = {(problem.id, code): problem for (problem, _), code in zip(items, programs, strict=True) if code}
         with ThreadPoolExecutor(shared_sandbox().num_servers) as threads:
-            judgements = list(threads.map(self._judge, items))
-        return [as_grade(sample, judged, grader) for (_, sample), judged in zip(items, judgements, strict=True)]
+            found = dict(
+                zip(unique, threads.map(self._run, unique.values(), [code for _, code in unique]), strict=True)
+            )
+        judged = [
+            found[problem.id, code] if code else _without_program(problem, sample)
+            for (problem, sample), code in zip(items, programs, strict=True)
+        ]
+        return [as_grade(sample, verdict, grader) for (_, sample), verdict in zip(items, judged, strict=True)]
 
-    def _judge(self, item: tuple[Problem, Sample]) -> Judgement:
-        problem, sample = item
-        if not _is_valid(problem.target):
-            return INVALID_PROBLEM
+    def _run(self, problem: Problem, code: str) -> Judgement:
+        """Run one program; samples of one problem with the same program share its verdict."""
         entry_point, tests = problem.target["entry_point"], problem.target["tests"]
-        final = final_text(sample.text)
-        code = None if final is None else find_code(final, entry_point)
-        if code is None:
-            return missing(sample, "no_code")
         limits = Limits(wall_seconds=self.timeout_seconds, memory_mb=self.memory_mb)
         try:
             outcome = shared_sandbox().run_function(code, entry_point, [test["args"] for test in tests], limits)
@@ -75,6 +77,16 @@ class FunctionTests:
             return INVALID_PROBLEM
         reason = _failure(outcome, [test["expected"] for test in tests], problem.target.get("float_tolerance", 0.0))
         return Judgement("wrong" if reason else "correct", reason or "tests", code)
+
+
+def _program(problem: Problem, sample: Sample) -> str | None:
+    """Return the program that a completion answers with; None where the problem is invalid or there is none."""
+    final = final_text(sample.text) if _is_valid(problem.target) else None
+    return None if final is None else find_code(final, problem.target["entry_point"])
+
+
+def _without_program(problem: Problem, sample: Sample) -> Judgement:
+    return missing(sample, "no_code") if _is_valid(problem.target) else INVALID_PROBLEM
 
 
 def _is_valid(target: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 
 from opdbench.errors import GradingError
@@ -36,6 +37,7 @@ def as_grade(sample: Sample, judgement: Judgement, grader: str) -> Grade:
     return Grade(sample.task, sample.problem_id, sample.index, judgement.verdict, judgement.reason, answer, grader)
 
 
+@cache
 def library_version(distribution: str) -> str:
     """Return the installed version of a library that decides verdicts, without importing it.
 

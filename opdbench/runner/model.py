@@ -221,7 +221,8 @@ def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[E
         grades.truncate_to(0)
         for number, evaluation in _evaluations(result, ()):
             grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
-            for grade in stored_grades(evaluation, samples, grades):
+            drawn = [sample for _, sample in stored_samples(evaluation, samples)]
+            for grade in stored_grades(evaluation, drawn, grades):
                 key = f"{evaluation.eval_key}/{grade.key}"
                 count += 1
                 if key in old and old[key]["verdict"] != grade.verdict:
@@ -270,6 +271,7 @@ def open_cell(directory: Path, tasks: Sequence[str] = ()) -> Iterator[tuple[Prob
     for number, evaluation in _evaluations(result, tasks):
         if number != len(result.checkpoints) - 1:
             continue
-        graded = {grade.key: grade for grade in stored_grades(evaluation, samples, grades)}
-        for problem, sample in stored_samples(evaluation, samples):
+        drawn = stored_samples(evaluation, samples)
+        graded = {grade.key: grade for grade in stored_grades(evaluation, [sample for _, sample in drawn], grades)}
+        for problem, sample in drawn:
             yield problem, sample, graded.get(sample.key)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, KeysView, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from opdbench.errors import StoreError
 from opdbench.records import SCHEMA
@@ -73,15 +73,22 @@ class RecordLog:
         """Return all records in the order in which they were written."""
         return list(self)
 
+    def find(self, keys: Iterable[str]) -> list[dict[str, Any] | None]:
+        """Return the records of some keys, in their order and without reading others; None where there is none."""
+        found: list[dict[str, Any] | None] = []
+        with self.path.open("rb") if self._spans else nullcontext() as stream:
+            for key in keys:
+                span = self._spans.get(key)
+                found.append(None if span is None or stream is None else _read(stream, span))
+        return found
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the records without holding all of them."""
         if not self._spans:
             return
         with self.path.open("rb") as stream:
-            for start, end in list(self._spans.values()):
-                stream.seek(start)
-                record = json.loads(stream.read(end - start))
-                yield {name: value for name, value in record.items() if name not in _ENVELOPE}
+            for span in list(self._spans.values()):
+                yield _read(stream, span)
 
     def append(self, batch: Sequence[Mapping[str, Any]]) -> int:
         """Write the records whose keys are new, then fsync once; return how many were new.
@@ -180,6 +187,12 @@ class RecordLog:
         with self.path.open("r+b") as stream:
             stream.truncate(size)
             os.fsync(stream.fileno())
+
+
+def _read(stream: IO[bytes], span: tuple[int, int]) -> dict[str, Any]:
+    stream.seek(span[0])
+    record: dict[str, Any] = json.loads(stream.read(span[1] - span[0]))
+    return {name: value for name, value in record.items() if name not in _ENVELOPE}
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
