@@ -14,7 +14,7 @@ from typing import Any
 from opdbench.method import Method
 from opdbench.registry import Plugin, find
 
-CORE = ("budget", "checkpoints", "engines", "flops", "training", "method.py", "pricing.py")
+CORE = ("budget", "checkpoints", "engines", "flops", "training", "method", "pricing.py")
 """Parts of this package that shape a checkpoint."""
 
 LIBRARIES = ("torch", "transformers")
