@@ -11,6 +11,7 @@ from opdbench.errors import ConfigError
 from opdbench.method import Sampling
 
 ROOT = Path(__file__).parents[1]
+BOARD = (Path(__file__).parent / "golden" / "board.toml").read_text()
 
 
 def line_of(text: str, start: str, nth: int = 0) -> int:
@@ -18,7 +19,7 @@ def line_of(text: str, start: str, nth: int = 0) -> int:
 
 
 def load(tmp_path: Path, *changes: tuple[str, str], overrides: tuple[str, ...] = ()) -> BoardConfig:
-    text = template()
+    text = BOARD
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
@@ -54,8 +55,8 @@ def test_init_writes_the_template_once(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_key_is_named_with_its_line(tmp_path: Path) -> None:
-    line = line_of(template(), "method =")
-    row = sum(part.startswith("[[rows]]") for part in template().splitlines()[:line]) - 1
+    line = line_of(BOARD, "method =")
+    row = sum(part.startswith("[[rows]]") for part in BOARD.splitlines()[:line]) - 1
     message = refusal(tmp_path, ('\nmethod = "opd"', '\nmehtod = "opd"'))
     assert message == f"board.toml:{line}: rows[{row}].mehtod: unknown key. Did you mean 'method'?"
 
@@ -108,7 +109,7 @@ TRAINED = '\nmethod = "opd"          # trainer defaults to "torch" when a method
     ],
 )
 def test_rows_that_cannot_run_are_refused(tmp_path: Path, rows: str, message: str) -> None:
-    (tmp_path / "board.toml").write_text(f"{template()}\n[[rows]]\n{rows}\n")
+    (tmp_path / "board.toml").write_text(f"{BOARD}\n[[rows]]\n{rows}\n")
     with pytest.raises(ConfigError) as caught:
         load_board(tmp_path)
     assert message in str(caught.value)
