@@ -35,7 +35,7 @@ lint: setup
 	$(BIN)/ruff check .
 
 types: setup
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: setup
 	$(BIN)/lint-imports
