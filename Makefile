@@ -45,10 +45,10 @@ generated: setup
 	$(BIN)/opdbench publish leaderboards/lab --check
 
 test-fast: setup
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -n $(JOBS) --durations=15 -m "not slow and not gpu and not network"
 
 slow: setup
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow and not gpu and not network"
+	$(BIN)/python -m pytest -n $(JOBS) --durations=15 -m "slow and not gpu and not network"
 	$(BIN)/python tests/golden_methods.py tests/golden/golden_methods.json
 	$(BIN)/python tests/golden_stats.py tests/golden/golden_stats.json
 	$(BIN)/python tests/golden_grading.py tests/golden/golden_grading.json

@@ -109,7 +109,8 @@ class Models:
         entry = self.board.models[name]
         if entry.cell is not None or not is_local(entry, self.board.directory):
             return None
-        return locate(name, entry, self.board.directory)
+        model = locate(name, entry, self.board.directory)
+        return model if (model.directory / "tokenizer.json").exists() else None
 
     def _identify(self, name: str, entry: ModelEntry) -> str:
         if not is_local(entry, self.board.directory):
