@@ -43,6 +43,7 @@ def weights(trained: Trained) -> list[bytes]:
     return [(checkpoint.directory / "model.safetensors").read_bytes() for checkpoint in trained.checkpoints]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_budget_is_spent_and_never_exceeded(pair, tmp_path, method: Method):
     trained, ledger = run(job(tmp_path, method, *pair))
@@ -61,6 +62,7 @@ def test_spend_is_recomputed_from_the_log(pair, tmp_path):
     assert replay(ledger.budget, records).totals() == ledger.totals()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("axis", "limit"), [("steps", 7), ("tokens", 400), ("gpu_hours", 3 / 3600)])
 def test_other_axes(pair, tmp_path, axis, limit):
     trained, ledger = run(job(tmp_path, OPD(), *pair, axis=axis, limit=limit))
@@ -107,6 +109,7 @@ def test_interrupted_runs_end_with_the_same_bytes(pair, tmp_path, method: Method
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["state/state.safetensors", "state/state.json", "steps.jsonl"])
 def test_damaged_files_are_computed_again(pair, tmp_path, damage):
     whole, _ = run(job(tmp_path / "whole", OPD(), *pair))
