@@ -20,10 +20,8 @@ from opdbench_tasks.lab import TEMPLATES, draws, solution
 Loss = tuple[torch.Tensor, int]
 WARMUP = 40
 ALL = ("add", "run", "choice", "code")
-# Probability of a slip per choice, by task.
-DRAFT_SLIPS: Mapping[str, float] = {"add": 0.11, "run": 0.1, "choice": 0.12, "code": 0.14}
-NOISY_SLIPS: Mapping[str, float] = {"add": 0.14, "run": 0.12, "choice": 0.14, "code": 0.15}
-TERSE_SLIPS: Mapping[str, float] = {"add": 0.05, "run": 0.05, "choice": 0.12, "code": 0.12}
+SLIP_RATES: Mapping[str, float] = {"add": 0.11, "run": 0.1, "choice": 0.12, "code": 0.14}
+TERSE_SLIP_RATES: Mapping[str, float] = {"add": 0.05, "run": 0.05, "choice": 0.12, "code": 0.12}
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ def shown(message: str) -> str:
     return f"{USER}{message}{ASSISTANT}"
 
 
-def _noisy(problem: LabProblem, rng: random.Random, slips: Mapping[str, float]) -> str:
-    out = Writer(rng, slips[problem.kind])
+def _noisy(problem: LabProblem, rng: random.Random) -> str:
+    out = Writer(rng, SLIP_RATES[problem.kind])
     problem.solve(out)
     return out.text
 
@@ -87,19 +85,19 @@ def clean_example(problem: LabProblem, rng: random.Random) -> Example:
 
 def noisy_example(problem: LabProblem, rng: random.Random) -> Example:
     """Return a solution with slips; a wrong value is carried on."""
-    return Example(shown(problem.prompt), _noisy(problem, rng, NOISY_SLIPS) + END)
+    return Example(shown(problem.prompt), _noisy(problem, rng) + END)
 
 
 def terse_example(problem: LabProblem, rng: random.Random) -> Example:
     """Return a solution in the terse style, with slips."""
-    out = Writer(rng, TERSE_SLIPS[problem.kind])
+    out = Writer(rng, TERSE_SLIP_RATES[problem.kind])
     problem.solve_terse(out)
     return Example(shown(problem.prompt), out.text + END)
 
 
 def refine_example(problem: LabProblem, rng: random.Random) -> Example:
     """Return the clean solution after a draft that may hold slips."""
-    message = TEMPLATES["refine"].format(prompt=problem.prompt, draft=_noisy(problem, rng, DRAFT_SLIPS))
+    message = TEMPLATES["refine"].format(prompt=problem.prompt, draft=_noisy(problem, rng))
     return Example(shown(message), solution(problem) + END)
 
 
@@ -113,7 +111,7 @@ def repaired_example(problem: LabProblem, rng: random.Random) -> Example:
     """Return what a clean solver writes after a prefix that ends in a slip: it goes on from what is there."""
     clean = Writer()
     problem.solve(clean)
-    out = Writer(rng, DRAFT_SLIPS[problem.kind], forced=rng.randrange(clean.num_choices))
+    out = Writer(rng, SLIP_RATES[problem.kind], forced=rng.randrange(clean.num_choices))
     problem.solve(out)
     return Example(shown(problem.prompt) + out.text[: out.slip_end], out.text[out.slip_end :] + END)
 

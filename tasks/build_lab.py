@@ -39,7 +39,7 @@ RECIPES: dict[str, Recipe] = {
     "teacher-clean": Recipe(LARGE, 1000, UNREPAIRED, base="teacher-base"),
     "teacher-math": Recipe(LARGE, 700, GENERAL, base="teacher-base", kinds=("add", "run", "choice")),
     "teacher-code": Recipe(LARGE, 200, GENERAL, base="teacher-base", kinds=("code",)),
-    "student": Recipe(SMALL, 1600, {"noisy": 1.0}),
+    "student": Recipe(SMALL, 1100, {"noisy": 1.0}),
     "student-cross": Recipe(SMALL, 1500, {"terse": 1.0}),
 }
 
