@@ -14,6 +14,8 @@ from opdbench.engines.chat import Chat
 from opdbench.engines.engine import DivergedError, EngineSettings, Prompt, TokenPrompt
 from opdbench.engines.hf import HFEngine
 from opdbench.engines.hf_model import load_module
+from opdbench.engines.kv_cache import new_cache
+from opdbench.engines.lean import LeanStep, is_lean
 from opdbench.engines.sampler import Uniforms, draw
 from opdbench.engines.scripted import ScriptedEngine
 from opdbench.errors import DataError, EngineError, ModelError
@@ -71,6 +73,35 @@ def test_greedy_equals_transformers(tmp_path, kind):
             pad_token_id=0,
         )
         assert list(answer.token_ids) == expected[0, ids.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "llama"])
+def test_a_lean_step_is_the_module_s_own(tmp_path, kind):
+    """Token by token on a cache that transformers filled: the logits of a full pass."""
+    module = load_module(save_checkpoint(tmp_path, kind), device="cpu")
+    assert is_lean(module)
+    ids_BT = torch.randint(0, 200, (3, 9))
+    with torch.inference_mode():
+        cache = new_cache(module.config)
+        module(input_ids=ids_BT[:, :4], past_key_values=cache, use_cache=True)
+        step, mask = LeanStep(module), torch.ones(3, 1, 1, 9, dtype=torch.bool)
+        for t in range(4, 9):
+            found = step(ids_BT[:, t], torch.full((3,), t), mask[..., : t + 1], cache)
+            torch.testing.assert_close(found, module(input_ids=ids_BT[:, : t + 1]).logits[:, -1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "config"), [("qwen3_moe", {}), ("qwen3", {"hidden_size": 1024})])
+def test_what_a_lean_step_does_not_cover_stays_with_transformers(tmp_path, kind, config):
+    assert not is_lean(load_module(save_checkpoint(tmp_path, kind, **config), device="cpu"))
+
+
+def test_requests_may_have_limits_of_their_own(engine):
+    """A request with fewer tokens gets the same ones, and only those."""
+    requests = prompts(6)
+    whole = engine.generate(requests, Sampling(max_tokens=12))
+    short = [TokenPrompt(r.token_ids, r.seed, 3 + i) for i, r in enumerate(requests)]
+    for i, (answer, full) in enumerate(zip(engine.generate(short, Sampling(max_tokens=12)), whole, strict=True)):
+        assert answer.token_ids == full.token_ids[: 3 + i]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -404,7 +435,7 @@ def test_incomplete_weights_are_refused(tmp_path):
 
 
 def test_engine_id_names_what_numbers_depend_on(engine):
-    assert engine.id.startswith("hf-1 torch-")
+    assert engine.id.startswith("hf-2 torch-")
     assert engine.id.endswith(" float32 cpu")
 
 

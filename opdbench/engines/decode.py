@@ -15,6 +15,7 @@ from torch import Tensor
 
 from opdbench.engines.engine import DivergedError, TokenPrompt, Tokens
 from opdbench.engines.kv_cache import PastMask, attends_to_all, new_cache
+from opdbench.engines.lean import LeanStep, is_lean
 from opdbench.engines.sampler import Uniforms, draw
 from opdbench.errors import EngineError
 from opdbench.method import Sampling
@@ -41,6 +42,7 @@ class Decoder:
         self.is_stop_V = np.isin(np.arange(vocab_size) if own_ids is None else own_ids[:vocab_size], stop_ids)
         if not self.is_stop_V.any():
             raise EngineError(f"none of the stop ids {sorted(stop_ids)} is among the {vocab_size} ids to sample from")
+        self.lean = LeanStep(module) if is_lean(module) else None
 
     def decode(self, prompts: Sequence[TokenPrompt], sampling: Sampling) -> list[Tokens]:
         """Continue prompts together, in their order.
@@ -63,18 +65,30 @@ class Decoder:
         lengths_B = np.array([len(prompt.token_ids) for prompt in prompts])
         if lengths_B.min() == 0:
             raise EngineError("a prompt has no tokens")
+        own_limits = [sampling.max_tokens if prompt.max_tokens is None else prompt.max_tokens for prompt in prompts]
+        limits_B = np.minimum(sampling.max_tokens, own_limits)
         if context is None:
-            return np.full(len(prompts), sampling.max_tokens)
+            return limits_B
         if lengths_B.max() >= context:
             raise EngineError(
                 f"a prompt of {lengths_B.max()} tokens leaves no room in a context of {context}; shorten it, or raise "
                 "max_position_embeddings in the model's overrides"
             )
-        return np.minimum(sampling.max_tokens, context - lengths_B)
+        return np.minimum(limits_B, context - lengths_B)
 
     def logits(self, **inputs: Any) -> Tensor:
         """Run the module and return the last position's logits over the shared ids ``[B, V]``."""
-        logits_BV = self.module(use_cache=True, logits_to_keep=1, **inputs).logits[:, -1]
+        return self._shared(self.module(use_cache=True, logits_to_keep=1, **inputs).logits[:, -1])
+
+    def next_logits(self, own_B: Tensor, positions_B: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        """Append one token per row to the cache and return the logits ``[B, V]`` after it."""
+        if self.lean is not None:
+            return self._shared(self.lean(own_B, positions_B, mask, cache))
+        return self.logits(
+            input_ids=own_B[:, None], attention_mask=mask, position_ids=positions_B[:, None], past_key_values=cache
+        )
+
+    def _shared(self, logits_BV: Tensor) -> Tensor:
         return logits_BV[:, : self.vocab_size] if self.own_ids_V is None else logits_BV[:, self.own_ids_V]
 
 
@@ -127,12 +141,8 @@ class _Batch:
     def forward(self) -> Tensor:
         """Run the tokens drawn last."""
         own_B = self.last_B if self.decoder.own_ids_V is None else self.decoder.own_ids_V[self.last_B]
-        logits_BV = self.decoder.logits(
-            input_ids=own_B[:, None],
-            attention_mask=self.past.at(self.prompt_length + len(self.steps)),
-            position_ids=self.positions_B[:, None],
-            past_key_values=self.cache,
-        )
+        mask = self.past.at(self.prompt_length + len(self.steps))
+        logits_BV = self.decoder.next_logits(own_B, self.positions_B, mask, self.cache)
         self.positions_B = self.positions_B + 1
         return logits_BV
 

@@ -38,10 +38,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """A rendered prompt and the seed of its continuation."""
+    """A rendered prompt, the seed of its continuation, and a limit of its own below that of the call."""
 
     token_ids: tuple[int, ...]
     seed: int
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

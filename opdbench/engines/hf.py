@@ -20,7 +20,7 @@ from opdbench.errors import EngineError
 from opdbench.method import Sampling
 from opdbench.trainer import LocatedModel
 
-VERSION = 1
+VERSION = 2
 
 
 class HFEngine:
