@@ -39,6 +39,7 @@ Renorm = Literal["none", "teacher", "both"]
 
 
 class OPD(Method):
+    estimator: Literal["k1", "k2", "k3"] = "k1"
     discount: float = 0.0
     log_ratio_clamp: float | None = None
     clip: Clip = None
@@ -51,32 +52,41 @@ class OPD(Method):
         return (Logp("teacher"),)
 
     def terms(self, scores, progress):
-        log_ratio = scores.logp("teacher") - scores.logp("student")
+        log_t = scores.logp("teacher")
+        if self.estimator != "k1":
+            return (TokenLoss(K2() if self.estimator == "k2" else K3(), constant=log_t, label=self.estimator),)
+        log_ratio = log_t - scores.logp("student")
         if self.log_ratio_clamp is not None:
             log_ratio = log_ratio.clamp(-self.log_ratio_clamp, self.log_ratio_clamp)
         advantage = scores.discounted(log_ratio, self.discount) if self.discount else log_ratio
         return (PolicyGradient(advantage, clip=self.clip, dual_clip=self.dual_clip, label="pg"),)
 
 
-class DirectOPD(OPD):
-    estimator: Literal["k2", "k3"] = "k2"
+class NoTeacher(Method):
+    def trajectory(self, progress):
+        return Student()
+
+    def needs(self, progress):
+        return (Logp("reference"),)
 
     def terms(self, scores, progress):
-        fn = K2() if self.estimator == "k2" else K3()
-        return (TokenLoss(fn, constant=scores.logp("teacher"), label=self.estimator),)
+        return (PolicyGradient(scores.logp("reference") - scores.logp("student"), label="pg"),)
 
 
 class FixedNegative(Method):
-    threshold: float = -3.0
+    threshold: float = math.log(0.05)
     advantage: float = -1.0
 
     def trajectory(self, progress):
         return Student()
 
+    def needs(self, progress):
+        return (Logp("reference"),)
+
     def terms(self, scores, progress):
-        log_s = scores.logp("student")
-        unlikely = log_s < self.threshold
-        return (PolicyGradient(log_s * 0 + self.advantage, where=unlikely),)
+        log_r = scores.logp("reference")
+        advantage = log_r.new_full(log_r.shape, self.advantage)
+        return (PolicyGradient(advantage, where=log_r < self.threshold, label="pg"),)
 
 
 class RKL(Method):
@@ -127,7 +137,7 @@ class OPSD(Method):
 
     @property
     def templates(self):
-        return {"teacher": "with_reference"}
+        return {"teacher": "reference"}
 
     def trajectory(self, progress):
         return Student(Sampling(temperature=1.1, top_p=0.95, top_k=20))
@@ -198,65 +208,50 @@ class REOPOLD(Method):
 
     def terms(self, scores, progress):
         reward = scores.logp("teacher") - scores.logp("student")
+        clipped = reward < self.floor
         if not self.phases:
             kept = None
         elif progress < self.switch:
-            kept = reward >= self.floor
+            kept = ~clipped
         else:
             kept = scores.top_fraction(scores.entropy("student"), self.fraction)
-        return (PolicyGradient(reward.clamp(min=self.floor), where=kept, normaliser="kept_mean", label="pg"),)
+        reward = reward.clamp(min=self.floor)
+        return (PolicyGradient(reward, where=kept, normaliser="kept_mean", marks={"clipped": clipped}, label="pg"),)
 
 
 class TrOPD(Method):
+    trust: Literal["bernoulli", "expected", "static"] = "bernoulli"
     outlier: Literal["fkl", "mask", "clip"] = "fkl"
-    threshold: float | None = None
+    threshold: float = math.log(0.1) / 0.9
     top_k: int = 64
     guidance: bool = True
+    length: Literal["uniform", "max"] = "uniform"
     beta: float = 1e-3
 
     def trajectory(self, progress):
-        return TeacherPrefix(0.5 * (1 + math.cos(math.pi * progress))) if self.guidance else Student()
+        fraction = 0.5 * (1 + math.cos(math.pi * progress))
+        return TeacherPrefix(fraction, self.length) if self.guidance else Student()
 
     def needs(self, progress):
         fkl = (Distribution("teacher"),) if self.outlier == "fkl" else ()
         return (Logp("teacher"), *fkl)
 
     def terms(self, scores, progress):
-        log_t = scores.logp("teacher")
-        reward, own = log_t - scores.logp("student"), ~scores.from_teacher
-        trusted = scores.uniform() < reward.exp() if self.outlier == "fkl" else reward > self.threshold
-        pg = PolicyGradient(reward, where=own & trusted, label="pg")
+        log_t, own = scores.logp("teacher"), ~scores.from_teacher
+        reward = log_t - scores.logp("student")
+        trusted = (reward > self.threshold).to(reward) if self.trust == "static" else reward.exp().clamp(max=1)
+        if self.trust == "bernoulli":
+            trusted = (scores.uniform() < trusted).to(reward)
+        terms = [PolicyGradient(reward, where=own & (trusted > 0), weight=trusted, label="pg")]
+        outside, rest = own & (trusted < 1), 1 - trusted
+        if self.outlier == "fkl":
+            terms += [Divergence("forward_kl", top_k=self.top_k, where=outside, weight=rest, label="fkl")]
         if self.outlier == "clip":
-            pg = PolicyGradient(reward.clamp(min=self.threshold), where=own, label="pg")
-        fkl = Divergence("forward_kl", top_k=self.top_k, where=own & ~trusted, label="fkl")
-        guide = TokenLoss(LogRatio(), constant=log_t, where=scores.from_teacher, weight=self.beta, label="guidance")
-        return (pg, *([fkl] if self.outlier == "fkl" else []), *([guide] if self.guidance else []))
-
-
-class BernoulliOutlier(Method):
-    """TrOPD's random mask without guidance; outliers are dropped, clipped, or both sides in expectation."""
-
-    outlier: Literal["mask", "clip", "expected_fkl"] = "mask"
-    threshold: float = -0.6
-    top_k: int = 64
-
-    def trajectory(self, progress):
-        return Student()
-
-    def needs(self, progress):
-        fkl = (Distribution("teacher"),) if self.outlier == "expected_fkl" else ()
-        return (Logp("teacher"), *fkl)
-
-    def terms(self, scores, progress):
-        reward = scores.logp("teacher") - scores.logp("student")
-        trust = reward.exp().clamp(max=1)
-        if self.outlier == "expected_fkl":
-            fkl = Divergence("forward_kl", top_k=self.top_k, weight=1 - trust, label="fkl")
-            return (PolicyGradient(reward, weight=trust, label="pg"), fkl)
-        trusted = scores.uniform() < trust
-        if self.outlier == "mask":
-            return (PolicyGradient(reward, where=trusted, label="pg"),)
-        return (PolicyGradient(reward.clamp(min=self.threshold).where(~trusted, reward), label="pg"),)
+            clipped = reward.clamp(min=self.threshold)
+            terms += [PolicyGradient(clipped, where=outside, weight=rest, label="clipped")]
+        if self.guidance:
+            terms += [TokenLoss(LogRatio(), constant=log_t, where=~own, weight=self.beta, label="guidance")]
+        return terms
 
 
 class TrOPDJSD(Method):
@@ -300,23 +295,33 @@ class AOPD(Method):
 
 
 class TrOPDAOPD(Method):
-    reading: Literal["fkl_on_gate", "double_positive"] = "fkl_on_gate"
+    reading: Literal["fkl_on_gate", "double_positive", "replace"] = "fkl_on_gate"
     top_k: int = 64
+    guidance: bool = True
+    beta: float = 1e-3
+    normaliser: Literal["token_mean", "seq_mean"] = "token_mean"
 
     def trajectory(self, progress):
-        return Student()
+        return TeacherPrefix(0.5 * (1 + math.cos(math.pi * progress))) if self.guidance else Student()
 
     def needs(self, progress):
         return (Logp("teacher"), Distribution("teacher"))
 
     def terms(self, scores, progress):
-        log_s, log_t = scores.logp("student"), scores.logp("teacher")
-        trusted, gate = scores.uniform() < (log_t - log_s).exp(), log_t.exp() - log_s.exp() <= 0
-        pg = PolicyGradient(log_t - log_s, where=trusted, label="pg")
+        log_s, log_t, own, mean = scores.logp("student"), scores.logp("teacher"), ~scores.from_teacher, self.normaliser
+        reward, gate = log_t - log_s, log_t.exp() - log_s.exp() <= 0
+        trusted = ~gate if self.reading == "replace" else scores.uniform() < reward.exp()
+        imitate = ~trusted | gate if self.reading == "fkl_on_gate" else ~trusted
+        terms = [
+            PolicyGradient(reward, where=own & trusted, normaliser=mean, label="pg"),
+            Divergence("forward_kl", top_k=self.top_k, where=own & imitate, normaliser=mean, label="fkl"),
+        ]
         if self.reading == "double_positive":
-            copy = PolicyGradient(log_t - log_s, where=~gate, label="copy")
-            return (pg, copy, Divergence("forward_kl", top_k=self.top_k, where=~trusted, label="fkl"))
-        return (pg, Divergence("forward_kl", top_k=self.top_k, where=~trusted | gate, label="fkl"))
+            terms += [PolicyGradient(reward, where=own & ~gate, normaliser=mean, label="copy")]
+        if self.guidance:
+            guide = LogRatio()
+            terms += [TokenLoss(guide, constant=log_t, where=~own, weight=self.beta, normaliser=mean, label="guidance")]
+        return terms
 
 
 class ExOPD(Method):
@@ -374,24 +379,30 @@ class GRPO(Method):
 class KDRL(Method):
     size: int = 8
     beta: float = 2e-3
+    decay: float = 0.0
+    beta_min: float = 0.0
     wrong_only: bool = False
     as_advantage: bool = False
+
+    def weight(self, progress) -> float:
+        return max(self.beta - self.decay * progress, min(self.beta, self.beta_min))
 
     def trajectory(self, progress):
         return Group(self.size)
 
     def needs(self, progress):
-        return (Reward(), Logp("teacher")) if self.beta else (Reward(),)
+        return (Reward(), Logp("teacher")) if self.weight(progress) else (Reward(),)
 
     def terms(self, scores, progress):
-        advantage = scores.spread(scores.group_advantage())
-        if not self.beta:
+        advantage, beta = scores.spread(scores.group_advantage()), self.weight(progress)
+        if not beta:
             return (PolicyGradient(advantage, label="pg"),)
         log_t = scores.logp("teacher")
-        if self.as_advantage:
-            return (PolicyGradient(advantage + self.beta * (log_t - scores.logp("student")), label="pg"),)
         wrong = scores.spread(scores.reward == 0) if self.wrong_only else None
-        k2 = TokenLoss(K2(), constant=log_t, weight=self.beta, where=wrong, label="k2")
+        if self.as_advantage:
+            pull = beta * (log_t - scores.logp("student"))
+            return (PolicyGradient(advantage + (pull if wrong is None else pull.where(wrong, 0.0)), label="pg"),)
+        k2 = TokenLoss(K2(), constant=log_t, weight=beta, where=wrong, label="k2")
         return (PolicyGradient(advantage, label="pg"), k2)
 
 
@@ -474,7 +485,7 @@ class TRD(Method):
 
 METHODS: dict[str, type[Method]] = {
     "opd": OPD,
-    "direct_opd": DirectOPD,
+    "no_teacher": NoTeacher,
     "fixed_negative": FixedNegative,
     "rkl": RKL,
     "fkl": FKL,
@@ -484,7 +495,6 @@ METHODS: dict[str, type[Method]] = {
     "eopd": EOPD,
     "reopold": REOPOLD,
     "tropd": TrOPD,
-    "bernoulli_outlier": BernoulliOutlier,
     "tropd_jsd": TrOPDJSD,
     "aopd": AOPD,
     "tropd_aopd": TrOPDAOPD,

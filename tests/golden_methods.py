@@ -18,7 +18,8 @@ from golden_scores import GoldenBatch, golden_batches
 
 from opdbench import registry
 from opdbench.method import Role
-from opdbench.training.terms import Layout, walk, weigh
+from opdbench.training.terms import walk
+from opdbench.training.weights import Layout, weigh
 
 TOLERANCE = 1e-9
 

@@ -283,7 +283,8 @@ def test_every_method_passes_the_checks_of_the_plan(id: str) -> None:
 
 
 def test_roles_follow_the_schedule() -> None:
-    assert check_method(METHODS["grpo"]()) == check_method(METHODS["fixed_negative"]()) == frozenset()
+    assert check_method(METHODS["grpo"]()) == frozenset()
+    assert check_method(METHODS["no_teacher"]()) == check_method(METHODS["fixed_negative"]()) == {"reference"}
     assert check_method(METHODS["luffy"]()) == check_method(METHODS["sft"]()) == {"teacher"}
     assert check_method(METHODS["exopd"]()) == {"teacher", "reference"}
     assert check_method(METHODS["exopd"](extrapolation=1.0)) == {"teacher"}
@@ -308,7 +309,7 @@ def test_templates_are_the_tasks() -> None:
         check_method(METHODS["trd"](), tasks=[_task()])
     check_method(METHODS["trd"](), tasks=[_task(refine="{prompt} {draft}")])
     with pytest.raises(ConfigError, match="shows a draft"):
-        check_method(METHODS["opsd"](), tasks=[_task(with_reference="{prompt} {draft}")])
+        check_method(METHODS["opsd"](), tasks=[_task(reference="{prompt} {draft}")])
 
 
 # ------------------------------------------------------------------------------------------------------ the page

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from opdbench.method.functions import TokenFunction
@@ -21,13 +22,15 @@ class _Term:
     Outside the region a token adds nothing, whatever its values. ``token_mean`` divides by all response tokens of
     the optimizer step, ``kept_mean`` by those in the region (0 if there are none), ``seq_mean`` divides a token by
     all tokens of its sequence and by the number of sequences, a number L by ``L`` times the number of sequences.
-    The weight is never part of a denominator.
+    The weight is never part of a denominator. ``marks`` (bool ``[N]`` by name) changes nothing: the share of tokens
+    that each marks is logged, as is the region's under the label.
     """
 
     weight: float | Tensor = 1.0
     where: Tensor | None = None
     normaliser: Normaliser | float = "token_mean"
     label: str = ""
+    marks: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
