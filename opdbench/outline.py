@@ -141,11 +141,13 @@ def check_method(method: Method, *, num_vocabulary: int | None = None, tasks: It
         ConfigError: what it says cannot be computed, or would bias the gradient; the message says where.
     """
     roles: set[Role] = set()
-    tasks = tuple(tasks)
+    tasks, last_fraction = tuple(tasks), 1.0
     for progress in PROGRESS:
         trajectory = method.trajectory(progress)
         try:
             _check_trajectory(trajectory)
+            if isinstance(trajectory, TeacherPrefix):
+                last_fraction = _check_prefix(trajectory, last_fraction)
             if Distribution("student") in method.needs(progress):
                 raise ConfigError("a divergence of the student from itself is not defined")
             for term in outline(method, progress):
@@ -167,6 +169,13 @@ def _check_trajectory(trajectory: Trajectory) -> None:
         raise ConfigError(f"{trajectory}: the fraction of a prefix is between 0 and 1")
     if isinstance(trajectory, Mixed) and not 0 <= trajectory.probability <= 1:
         raise ConfigError(f"{trajectory}: a probability is between 0 and 1")
+
+
+def _check_prefix(trajectory: TeacherPrefix, last_fraction: float) -> float:
+    """Refuse prefixes that grow: a later pass uses the texts of an earlier one, and must find them long enough."""
+    if trajectory.fraction > last_fraction:
+        raise ConfigError(f"{trajectory}: the fraction of a prefix must not grow, it was {last_fraction:g} before")
+    return trajectory.fraction
 
 
 def _check_term(term: Term, trajectory: Trajectory, needs: Sequence[Need], num_vocabulary: int | None) -> None:

@@ -40,10 +40,15 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Limits in tokens: the longest prompt of any role and the longest response."""
+    """Limits in tokens: the longest prompt of any role, without a draft that it quotes, and the longest response."""
 
     prompt: int
     response: int
+
+    @property
+    def quoting(self) -> Lengths:
+        """The limits where the prompt quotes a whole response."""
+        return Lengths(self.prompt + self.response, self.response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,16 @@ def needs_pre_update_pass(needs: tuple[Need, ...]) -> bool:
 
 def prompt_bound(method: Method, progress: float, shapes: Shapes, lengths: Lengths) -> Cost:
     """Return the most that one prompt can cost: trajectory, scores, pre-update pass and update."""
-    drawn = _trajectory_bound(method.trajectory(progress), shapes, lengths)
+    trajectory = method.trajectory(progress)
+    drawn = _trajectory_bound(trajectory, shapes, lengths)
     needs = tuple(method.needs(progress))
     per_sequence = train_flops(shapes.student, lengths.prompt, lengths.response, shapes.lora)
     if needs_pre_update_pass(needs):
         per_sequence += score_flops(shapes.student, lengths.prompt, lengths.response)
     for role in method.roles(progress):
-        per_sequence += max(score_flops(shape, lengths.prompt, lengths.response) for shape in _shapes_of(role, shapes))
+        is_quoting = isinstance(trajectory, Refined) and method.templates.get(role, "plain") != "plain"
+        seen = lengths.quoting if is_quoting else lengths
+        per_sequence += max(score_flops(shape, seen.prompt, seen.response) for shape in _shapes_of(role, shapes))
     return drawn + Cost(flops=per_sequence * drawn.sequences)
 
 
@@ -104,20 +112,28 @@ def _generation(shape_list: list[Shape], lengths: Lengths, sequences: int) -> Co
     return Cost(flops, lengths.response, sequences)
 
 
+def _both(student: Cost, teacher: Cost) -> Cost:
+    """Return the cost of one sequence that two models write."""
+    return Cost(student.flops + teacher.flops, student.tokens + teacher.tokens, 1)
+
+
 def _trajectory_bound(trajectory: Trajectory, shapes: Shapes, lengths: Lengths) -> Cost:
     student = _generation([shapes.student], lengths, 1)
     if isinstance(trajectory, Student):
         return student
     if isinstance(trajectory, Dataset):
         return Cost(sequences=1)
-    teacher = _generation(_shapes_of("teacher", shapes), lengths, 1)
+    teachers = _shapes_of("teacher", shapes)
+    if isinstance(trajectory, Refined):
+        return _both(student, _generation(teachers, lengths.quoting, 1))
+    if isinstance(trajectory, TeacherPrefix):
+        longest = int(trajectory.fraction * lengths.response)
+        return _both(student, _generation(teachers, Lengths(lengths.prompt, longest), 1) if longest else Cost())
+    teacher = _generation(teachers, lengths, 1)
     if isinstance(trajectory, TeacherSamples):
         return teacher
     if isinstance(trajectory, Group):
         return student.times(trajectory.size - trajectory.num_offline) + teacher.times(trajectory.num_offline)
-    if isinstance(trajectory, TeacherPrefix | Refined):
-        both = student + teacher
-        return Cost(both.flops, both.tokens, 1)
     assert isinstance(trajectory, Mixed)
     parts = [_trajectory_bound(part, shapes, lengths) for part in (trajectory.first, trajectory.second)]
     return Cost(*(max(getattr(part, name) for part in parts) for name in ("flops", "tokens", "sequences")))

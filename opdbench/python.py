@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from opdbench.registry import Kind
-from opdbench.verbs import boards, planning, plugins, samples
+from opdbench.verbs import boards, planning, plugins, samples, tuning
 from opdbench.verbs import doctor as diagnosis
 from opdbench.verbs.boards import RUNS, Published, ignore
 from opdbench.verbs.doctor import Diagnosis
@@ -37,6 +37,7 @@ __all__ = [
     "publish",
     "run",
     "show",
+    "tune",
     "validate",
 ]
 
@@ -60,6 +61,7 @@ def run(
     seeds: Sequence[int] = (),
     jobs: int | None = None,
     fail_fast: bool = False,
+    track: Sequence[str] = (),
     on_event: Callable[[Mapping[str, Any]], None] = ignore,
 ) -> pandas.DataFrame:
     """Compute what is missing of a board and return its table, one line per row.
@@ -74,10 +76,36 @@ def run(
         seeds=seeds,
         jobs=jobs,
         fail_fast=fail_fast,
+        track=track,
         on_event=on_event,
     )
     frame = done.table().to_frame()
     frame.attrs = {"failed": dict(done.report.failed), "skipped": dict(done.report.skipped)}
+    return frame
+
+
+def tune(
+    board: Path | str,
+    *,
+    rows: Sequence[str] = (),
+    runs: Path | str = RUNS,
+    jobs: int | None = None,
+    search_only: bool = False,
+    on_event: Callable[[Mapping[str, Any]], None] = ignore,
+) -> pandas.DataFrame:
+    """Search as ``[tuning]`` of a board says, write ``tuning.json``, and return the trials, one line each.
+
+    ``attrs["failed"]`` maps the keys of cells that failed to the reason.
+    """
+    done = tuning.tune(board, rows=rows, runs=Path(runs), jobs=jobs, search_only=search_only, on_event=on_event)
+    found = {} if done.tuning is None else done.tuning.rows
+    trials = [
+        {"row": name, **trial.model_dump(), "is_chosen": index == row.chosen}
+        for name, row in found.items()
+        for index, trial in enumerate(row.trials)
+    ]
+    frame = _frame(trials)
+    frame.attrs["failed"] = dict(done.failed)
     return frame
 
 

@@ -53,6 +53,17 @@ class TrainSettings(BaseModel):
     lora: LoRA | None = None
     """None trains all weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    observe_reward_every: int = Field(1, ge=0)
+    """Grade training rollouts every this many batches where no method asks for it, off the budget; 0 is never."""
+    diagnose_every: int = Field(0, ge=0)
+    """Take the diagnostics of docs/metrics.md every this many batches, off the budget; 0 is never."""
+
+    OBSERVATION: ClassVar[frozenset[str]] = frozenset({"observe_reward_every", "diagnose_every"})
+    """Settings that shape the log and nothing else."""
+
+    def question(self) -> dict[str, Any]:
+        """Return what shapes a checkpoint, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.OBSERVATION))
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,8 +228,8 @@ def test_parameter_gradients_equal_autograd(pair, micro_batch_tokens):
     from opdbench.method import Divergence, Nll, TokenLoss
     from opdbench.training.scores import Packed
     from opdbench.training.student import TrainedStudent
-    from opdbench.training.terms import Layout
     from opdbench.training.trainer import _role
+    from opdbench.training.weights import Layout
 
     student_model, teacher_model = pair
     shared = compatible(student_model, teacher_model)

@@ -21,7 +21,7 @@ Phase = Literal[
     "checkpoint",
     "idle",
 ]
-OffBudget = Literal["evaluation", "validation", "tuning", "start_up", "redone"]
+OffBudget = Literal["evaluation", "validation", "tuning", "start_up", "redone", "diagnostics"]
 Accounting = Literal["all", "teacher_generation_free", "teacher_free"]
 
 AXES: tuple[Axis, ...] = get_args(Axis)

@@ -35,8 +35,12 @@ def cut_batch(costs: Sequence[float], remaining: float, group: int = 1) -> int:
 
 
 def redone_seconds(records: Iterable[StepRecord]) -> float:
-    """Return the device-seconds of logged steps that a killed run must do again, for the ``redone`` line."""
-    return sum(charge.device_seconds for record in records for charge in record.charges)
+    """Return the device-seconds of logged steps that a killed run must do again, for the ``redone`` line.
+
+    Diagnostics are left out: a budget in ``gpu_hours`` counts that line, and pays for no diagnostics.
+    """
+    charges = (charge for record in records for charge in record.charges)
+    return sum(charge.device_seconds for charge in charges if charge.phase != "diagnostics")
 
 
 def replay(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = options.examples(
     "opdbench run leaderboards/lab",
-    "opdbench run leaderboards/lab --only opd --only eopd --seed 0 --jobs 2",
+    "opdbench run leaderboards/lab --only student --only teacher --seed 0 --jobs 2",
+    "opdbench run leaderboards/lab --track tensorboard",
     "Run the same command again to go on after a stop, a crash, or a full disk.",
     "Exit codes: 0 done, 1 some cells failed, 2 you can fix it, 75 stopped and resumable, 130 ended at once.",
 )
@@ -38,6 +39,10 @@ def run(
     runs: options.Runs = Path("runs"),
     set_: options.Overrides = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option("--track", metavar="TRACKER", help="Forward metrics to tensorboard, wandb or trackio."),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Compute what is missing of a board, and print its table. Ctrl-C stops without losing anything."""
@@ -55,6 +60,7 @@ def run(
             seeds=seed or (),
             jobs=jobs,
             fail_fast=fail_fast,
+            track=track or (),
             on_event=shown,
             stop=stop,
         )

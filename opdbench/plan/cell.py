@@ -140,7 +140,7 @@ class Cell:
             "data": [task.to_json() for task in self.data],
             "budget": {"axis": self.budget.axis, "limit": float(self.budget.limit)},
             "fractions": list(self.fractions),
-            "settings": self.settings.model_dump(mode="json") if self.settings else None,
+            "settings": self.settings.question() if self.settings else None,
             "sources": dict(self.sources),
         }
 

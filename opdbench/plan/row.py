@@ -108,6 +108,8 @@ def _check(
         raise board.origin.error((*at, "method"), str(error)) from error
     if "teacher" in roles and not row.teacher_names:
         raise board.origin.error(at, f"method {row.method!r} needs a teacher; name one, or 'self'")
+    if "reference" in roles and row.reference is None:
+        raise board.origin.error(at, f"method {row.method!r} needs a reference; name a model, or 'self' for the start")
     try:
         models.check_vocabularies(row)
     except ModelError as error:

@@ -14,6 +14,7 @@ from opdbench.plan import Cell, Plan, make_plan
 from opdbench.records import Result, result_from_json
 from opdbench.runner.cell import RESULT, Event
 from opdbench.runner.pool import Pool, worker_command
+from opdbench.runner.trackers import Tracking
 from opdbench.store import RunStore
 
 
@@ -58,6 +59,7 @@ def run_board(
     jobs: int | None = None,
     fail_fast: bool = False,
     overrides: Sequence[str] = (),
+    track: Sequence[str] = (),
     on_event: Callable[[Event], None] = _ignore,
     stop: Stop | None = None,
 ) -> RunReport:
@@ -71,6 +73,7 @@ def run_board(
         jobs: Worker processes; one per device, or per core without one, by default.
         fail_fast: Stop at the first failure.
         overrides: What ``board`` was loaded with; workers load it again.
+        track: Trackers that training metrics are forwarded to.
         on_event: Receives every event.
         stop: Asked between events.
 
@@ -82,6 +85,7 @@ def run_board(
     plan, stop = _selected(make_plan(board), only, seeds), stop or Stop()
     store = board_runs(board, runs)
     with store.lock():
+        on_event = tracking = Tracking.open(track, plan, store, on_event)
         states = plan.status(store)
         pending = [cell for cell in plan.cells if states[cell.row, cell.seed] != "done"]
         on_event({"event": "plan", "cells": len(plan.cells), "done": len(plan.cells) - len(pending)})
@@ -90,7 +94,10 @@ def run_board(
         workers = min(jobs or default_jobs(), max(len(pending), 1))
         pool = Pool(worker_command(board.path, store.root, overrides), workers, store.root / "workers.log", on_event)
         stop.kill = pool.kill
-        outcome = pool.run(_upstream(pending), stop, fail_fast=fail_fast)
+        try:
+            outcome = pool.run(_upstream(pending), stop, fail_fast=fail_fast)
+        finally:
+            tracking.close()
         outcome.failed |= broken
     done = {cell.key for cell in plan.cells if states[cell.row, cell.seed] == "done"} | set(outcome.done)
     return RunReport(

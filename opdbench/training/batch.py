@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from opdbench.budget import Ledger, Phase
+from opdbench.budget import Ledger, Meter, OffBudget, Phase
+from opdbench.engines.chat import Chat
 from opdbench.flops import score_flops
 from opdbench.method import Argmax, Distribution, Entropy, Logp, Method, Need, Reward, Role
 from opdbench.pricing import needs_pre_update_pass
 from opdbench.records import Sample
 from opdbench.training.cast import Cast
-from opdbench.training.roles import Context, RoleModel
+from opdbench.training.grading import as_sample, outcomes
+from opdbench.training.roles import Context, RoleModel, Seen, seen_logits
 from opdbench.training.scores import BatchScores, Packed, head_scores
-from opdbench.training.terms import Layout
 from opdbench.training.trajectories import Rollout
+from opdbench.training.weights import Layout
 
 _PHASE: dict[Role, Phase] = {
     "student": "pre_update",
     "teacher": "teacher_scoring",
     "reference": "reference_scoring",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Hidden states of one model at the rows of the batch that it scores."""
-
-    model: RoleModel
-    rows_n: Tensor
-    hidden_nH: Tensor
 
 
 class Batch:
@@ -63,13 +56,13 @@ class Batch:
         self.rollouts = rollouts
         self._cast, self._method, self._ledger = cast, method, ledger
         self._micro_batch_tokens = micro_batch_tokens
-        self._kept: dict[Role, list[_Seen]] = {}
+        self._kept: dict[Role, list[Seen]] = {}
         self.packed = _pack(rollouts, cast)
         self._rows = torch.arange(len(self.packed.tokens_N), device=cast.student.device).split(self.packed.lengths)
         self.contexts = [self._context("student", cast.student, rollout) for rollout in rollouts]
         needs = tuple(method.needs(progress))
         values = self._values(needs)
-        rewards = self._rewards() if Reward() in needs else None
+        rewards = self.rewards("reward") if Reward() in needs else None
         ids = [rollout.slot.index * 4096 + rollout.sample for rollout in rollouts]
         self.scores = BatchScores(self.packed, values, rewards, seed, step, max_tokens, ids)
         old_logp_N = values[Logp("student")]
@@ -83,17 +76,29 @@ class Batch:
         """Return a role's logits ``[n, V]`` over the shared ids, from hidden states kept for the batch."""
         if role not in self._kept:
             raise LookupError(f"{Distribution(role)} was not named in needs()")
-        out_nV: Tensor | None = None
-        for seen in self._kept[role]:
-            place = torch.searchsorted(seen.rows_n, rows_n).clamp(max=len(seen.rows_n) - 1)
-            mine = seen.rows_n[place] == rows_n
-            if not bool(mine.any()):
-                continue
-            logits = (seen.hidden_nH[place[mine]] @ seen.model.head_VH.T).float()
-            out_nV = logits.new_empty(len(rows_n), logits.shape[-1]) if out_nV is None else out_nV
-            out_nV[mine] = logits
-        assert out_nV is not None
-        return out_nV
+        return seen_logits(self._kept[role], rows_n)
+
+    def observer(self, role: Role) -> Callable[[Tensor], Tensor] | None:
+        """Return a role's logits as a function of rows, from a pass off the budget where no method paid for one.
+
+        None where some sequence has nobody in this role. What is found here is not kept for the terms.
+        """
+        if role in self._kept:
+            return functools.partial(seen_logits, self._kept[role])
+        asked = {self._cast.teacher_key(rollout.slot.problem) for rollout in self.rollouts}
+        if role == "teacher" and not asked <= self._cast.teachers.keys():
+            return None
+        with self._ledger.phase("diagnostics") as meter:
+            parts = self._by_model(role)
+            found = [self._see(role, model, members) for model, members in parts.items()]
+            for model, members in parts.items():
+                self._charge(meter, role, model, members)
+        return functools.partial(seen_logits, found)
+
+    @property
+    def chat(self) -> Chat:
+        """How the student's texts become tokens and tokens texts."""
+        return self._cast.student.chat
 
     def _context(self, role: Role, model: RoleModel, rollout: Rollout) -> Context:
         template = self._method.templates.get(role, "plain")
@@ -126,11 +131,7 @@ class Batch:
             for model, members in self._by_model(role).items():
                 seen = self._see(role, model, members)
                 if charged:
-                    contexts = [self._context(role, model, self.rollouts[i]) for i in members]
-                    meter.add(
-                        scored_tokens=len(seen.rows_n),
-                        flops=sum(score_flops(model.shape, len(prompt), len(answer)) for prompt, answer in contexts),
-                    )
+                    self._charge(meter, role, model, members)
                 mine: dict[Need, Tensor | None] = {
                     need: None if ids is None else ids[seen.rows_n] for need, ids in wanted.items()
                 }
@@ -151,29 +152,27 @@ class Batch:
             groups[self._cast.role_model(role, rollout.slot.problem)].append(i)
         return groups
 
-    def _see(self, role: Role, model: RoleModel, members: Sequence[int]) -> _Seen:
+    def _charge(self, meter: Meter, role: Role, model: RoleModel, members: Sequence[int]) -> None:
         contexts = [self._context(role, model, self.rollouts[i]) for i in members]
-        return _Seen(model, self.rows(members), model.score_hidden(contexts, self._micro_batch_tokens))
+        meter.add(
+            scored_tokens=sum(len(answer) for _, answer in contexts),
+            flops=sum(score_flops(model.shape, len(prompt), len(answer)) for prompt, answer in contexts),
+        )
 
-    def _rewards(self) -> Tensor:
-        """Grade every response with the grader of its own task."""
-        rewards = torch.zeros(len(self.rollouts), device=self.packed.tokens_N.device)
-        by_task: dict[str, list[int]] = defaultdict(list)
-        for i, rollout in enumerate(self.rollouts):
-            by_task[rollout.slot.problem.task.id].append(i)
-        with self._ledger.phase("reward"):
-            for members in by_task.values():
-                grader = self.rollouts[members[0]].slot.problem.task.grader
-                items = [(self.rollouts[i].slot.problem.problem, self._as_sample(self.rollouts[i])) for i in members]
-                for i, grade in zip(members, grader.grade(items), strict=True):
-                    rewards[i] = float(grade.verdict == "correct")
-        return rewards
+    def _see(self, role: Role, model: RoleModel, members: Sequence[int]) -> Seen:
+        contexts = [self._context(role, model, self.rollouts[i]) for i in members]
+        return Seen(model, self.rows(members), model.score_hidden(contexts, self._micro_batch_tokens))
+
+    def rewards(self, phase: Phase | OffBudget) -> Tensor:
+        """Grade every response with the grader of its own task, 1.0 or 0.0, ``[B]``."""
+        with self._ledger.phase(phase):
+            rewards = outcomes([(rollout.slot.problem, self._as_sample(rollout)) for rollout in self.rollouts])
+        return torch.tensor(rewards, device=self.packed.tokens_N.device)
 
     def _as_sample(self, rollout: Rollout) -> Sample:
-        problem = rollout.slot.problem
-        text = self._cast.student.chat.decode(rollout.response_ids)
-        finish = "length" if rollout.truncated else "stop"
-        return Sample(problem.task.id, problem.problem.id, rollout.sample, 0, text, len(rollout.response_ids), finish)
+        ids = rollout.response_ids
+        text = self._cast.student.chat.decode(ids)
+        return as_sample(rollout.slot.problem, text, len(ids), number=rollout.sample, truncated=rollout.truncated)
 
 
 def _implied(needs: tuple[Need, ...]) -> tuple[Need, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opdbench.budget import Phase
-from opdbench.engines.engine import TokenEngine
-from opdbench.method import Role
+from opdbench.engines.engine import TokenEngine, TokenPrompt, Tokens
+from opdbench.method import Role, Sampling
 from opdbench.trainer import TrainingProblem
 from opdbench.training.roles import RoleModel
 
@@ -19,6 +19,11 @@ class Player:
     role: RoleModel
     engine: TokenEngine
     phase: Phase
+
+    def generate(self, prompts: Sequence[TokenPrompt], sampling: Sampling) -> list[Tokens]:
+        """Continue prompts, in their order."""
+        with self.role.without_adapters():
+            return self.engine.generate(prompts, sampling) if prompts else []
 
 
 @dataclass(slots=True)
@@ -32,9 +37,15 @@ class Cast:
     initial: Player | None
     teacher_players: Mapping[str, Player]
     max_prompt_tokens: int
+    max_tokens: int
     _prompts: dict[tuple[int, str, str, str], tuple[int, ...]] = field(
         default_factory=dict[tuple[int, str, str, str], tuple[int, ...]]
     )
+
+    @property
+    def longest_quoting(self) -> int:
+        """The longest prompt that quotes a draft, in tokens: a plain one and a whole response."""
+        return self.max_prompt_tokens + self.max_tokens
 
     def teacher_key(self, problem: TrainingProblem) -> str:
         """Return which teacher a problem's domain has."""
@@ -59,13 +70,14 @@ class Cast:
         """Return a prompt's ids for one model, remembered unless it quotes a draft.
 
         Raises:
-            DataError: the prompt is longer than ``max_prompt_tokens``.
+            DataError: the prompt is longer than ``max_prompt_tokens``, a quoted draft not counted.
         """
         key = (id(model), problem.task.id, problem.problem.id, template)
         if not draft and key in self._prompts:
             return self._prompts[key]
         message = problem.task.message(problem.problem, template, draft)
-        ids = tuple(model.chat.prompt_ids(message, max_tokens=self.max_prompt_tokens))
+        limit = self.longest_quoting if draft else self.max_prompt_tokens
+        ids = tuple(model.chat.prompt_ids(message, max_tokens=limit))
         if not draft:
             self._prompts[key] = ids
         return ids

@@ -7,6 +7,7 @@ Shapes: ``n`` positions, ``V`` vocabulary, ``K`` ids of the support.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,22 +17,29 @@ if TYPE_CHECKING:
 
 Entries = tuple["Tensor", "Tensor"]
 
+Look = Callable[["Tensor", "Tensor | None"], None]
+"""Sees T's log-probabilities ``[n, V]`` and its mass outside the top k ``[n]`` as they are computed anyway."""
 
-def divergence(term: Divergence, student_nV: Tensor, teacher_nV: Tensor) -> Entries:
+
+def divergence(term: Divergence, student_nV: Tensor, teacher_nV: Tensor, look: Look | None = None) -> Entries:
     """Return the value ``[n]`` of a divergence and its gradient ``[n, V]`` with respect to the student's logits."""
     s_nV = (student_nV / term.temperature).log_softmax(-1)
     t_nV = (teacher_nV / term.temperature).log_softmax(-1)
     if term.top_k is None:
+        if look is not None:
+            look(t_nV, None)
         value_n, grad_nV = _over_support(term, s_nV, t_nV, s_nV)
     else:
-        value_n, grad_nV = _over_top_k(term, s_nV, t_nV)
+        value_n, grad_nV = _over_top_k(term, s_nV, t_nV, look)
     value_n, kept_n = _bounded(term, value_n)
     return value_n, grad_nV.mul_((kept_n / term.temperature)[:, None])
 
 
-def _over_top_k(term: Divergence, s_nV: Tensor, t_nV: Tensor) -> Entries:
+def _over_top_k(term: Divergence, s_nV: Tensor, t_nV: Tensor, look: Look | None) -> Entries:
     assert term.top_k is not None
     t_nK, ids_nK = t_nV.topk(term.top_k, dim=-1)
+    if look is not None:
+        look(t_nV, 1 - t_nK.exp().sum(-1))
     s_nK = s_nV.gather(-1, ids_nK)
     if term.renorm != "none":
         t_nK = t_nK.log_softmax(-1)

@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from opdbench.budget import Ledger, StepRecord
 from opdbench.engines.engine import DivergedError
+from opdbench.errors import ConfigError
 from opdbench.flops import train_flops
-from opdbench.method import Logp, Method, Term
+from opdbench.method import Method, Term
 from opdbench.pricing import Lengths, Shapes, prompt_bound
 from opdbench.trainer import Checkpoint, Interrupted, Job, Trained, TrainSettings
 from opdbench.training.batch import Batch
 from opdbench.training.cast import Cast
 from opdbench.training.checkpoint import TrainingFiles
+from opdbench.training.draws import draw_rollouts
+from opdbench.training.metrics import step_metrics
+from opdbench.training.observer import Observer
 from opdbench.training.stream import PromptStream, learning_rate
 from opdbench.training.student import StepReport, TrainedStudent
 from opdbench.training.trajectories import Draw
@@ -39,6 +42,7 @@ class Counters:
     step: int = 0
     prompts: int = 0
     rollouts: int = 0
+    dropped: int = 0
     optimizer_steps: int = 0
     diverged: bool = False
     finished: bool = False
@@ -64,6 +68,7 @@ class Loop:
         self.shapes, self.ledger, self.files = shapes, ledger, files
         self.stream = PromptStream(job.problems, job.seed)
         self.counters = Counters(**files.resume(student, ledger))
+        self._observer = Observer(settings, ledger)
         self._teacher_cache: dict[str, Any] = {}
         self._snapshot: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
@@ -139,7 +144,11 @@ class Loop:
     def _rollout_batch(self, count: int) -> dict[str, float]:
         progress = self.ledger.progress()
         slots = self.stream.take(self.counters.prompts, count)
-        rollouts = self._draw().rollouts(self.method.trajectory(progress), slots)
+        trajectory = self.method.trajectory(progress)
+        rollouts = draw_rollouts(self._draw(), trajectory, slots)
+        if not rollouts:
+            return self._nothing_kept(count, progress)
+        self.counters.dropped = 0
         batch = Batch(
             rollouts,
             self.cast,
@@ -152,9 +161,24 @@ class Loop:
             max_tokens=self.settings.max_tokens,
         )
         terms = self.method.terms(batch.scores, progress)
+        rewards, diagnostics = self._observer.look(batch, trajectory, self.counters.step)
         reports = self._update(batch, terms)
         self._count(count, len(rollouts), reports)
-        return self._metrics(progress, batch, terms, reports)
+        with self.ledger.phase("diagnostics"):
+            metrics = step_metrics(batch, terms, reports, rewards) | diagnostics
+        return {"progress": progress, "learning_rate": learning_rate(self.settings, progress)} | metrics
+
+    def _nothing_kept(self, count: int, progress: float) -> dict[str, float]:
+        """Go on without an update where the method's filter dropped a whole batch, for one pass over the data.
+
+        Raises:
+            ConfigError: the filter dropped every problem.
+        """
+        self._count(count, 0, [])
+        self.counters.dropped += count
+        if self.counters.dropped >= len(self.job.problems):
+            raise ConfigError(f"the method's filter kept no text of {self.counters.dropped} prompts in a row")
+        return {"progress": progress, "rollouts": 0}
 
     def _draw(self) -> Draw:
         settings = self.settings
@@ -186,24 +210,7 @@ class Loop:
         self.counters.prompts += prompts
         self.counters.rollouts += rollouts
         self.counters.optimizer_steps += len(reports)
-        self.counters.diverged = not reports[-1].is_finite
-
-    def _metrics(
-        self, progress: float, batch: Batch, terms: Sequence[Term], reports: Sequence[StepReport]
-    ) -> dict[str, float]:
-        lengths = batch.packed.lengths
-        metrics = {
-            "progress": progress,
-            "learning_rate": learning_rate(self.settings, progress),
-            "loss": sum(reports[0].values),
-            "grad_norm": reports[0].grad_norm,
-            "mismatch": reports[0].mismatch,
-            "rollouts": len(lengths),
-            "mean_tokens": sum(lengths) / len(lengths),
-            "truncated": sum(rollout.truncated for rollout in batch.rollouts) / len(lengths),
-        }
-        metrics |= {f"loss/{term.label or i}": reports[0].values[i] for i, term in enumerate(terms)}
-        return metrics | _sampled_reverse_kl(batch)
+        self.counters.diverged = not all(report.is_finite for report in reports)
 
     # Checkpoints and state
 
@@ -252,11 +259,3 @@ def _shares(count: int, parts: int) -> list[list[int]]:
     """Split ``range(count)`` into consecutive, nearly equal, non-empty shares."""
     edges = [round(count * i / parts) for i in range(parts + 1)]
     return [list(range(low, high)) for low, high in itertools.pairwise(edges) if high > low]
-
-
-def _sampled_reverse_kl(batch: Batch) -> dict[str, float]:
-    """Return the mean log-ratio on sampled tokens where the method asked for what it takes."""
-    if Logp("teacher") not in batch.scores.values:
-        return {}
-    log_ratio = batch.scores.logp("student") - batch.scores.logp("teacher")
-    return {"reverse_kl": float(torch.nanmean(log_ratio))}

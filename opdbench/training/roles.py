@@ -6,6 +6,7 @@ Shapes: ``n`` response tokens, ``H`` hidden size, ``V`` ids that student and rol
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,9 @@ class RoleModel:
         module: The causal language model.
         chat: How it is shown prompts while scoring.
         shape: Its architecture, for FLOPs.
-        ids_V: Its own id for each shared id; None where the two agree.
         num_shared: How many ids student and role share.
+        ids_V: Its own id for each shared id; None where the two agree.
+        is_bare: Whether the module is somebody else's with adapters, to be used as it was without them.
     """
 
     module: nn.Module
@@ -36,6 +38,12 @@ class RoleModel:
     shape: Shape
     num_shared: int
     ids_V: Tensor | None = None
+    is_bare: bool = False
+
+    def without_adapters(self) -> AbstractContextManager[None]:
+        """Switch a shared module's adapters off for a while, where this role is played without them."""
+        module: Any = self.module
+        return module.disable_adapter() if self.is_bare else nullcontext()
 
     @property
     def base(self) -> Any:
@@ -59,13 +67,38 @@ class RoleModel:
 
     def hidden(self, contexts: Sequence[Context]) -> Tensor:
         """Return the hidden states ``[n, H]`` that predict the response tokens, sequence after sequence."""
-        return response_hidden(self.module, [(prompt, self.own_ids(response)) for prompt, response in contexts])
+        with self.without_adapters():
+            return response_hidden(self.module, [(prompt, self.own_ids(response)) for prompt, response in contexts])
 
     @torch.no_grad()
     def score_hidden(self, contexts: Sequence[Context], micro_batch_tokens: int) -> Tensor:
         """Return the same without a graph, in micro-batches."""
         parts = [self.hidden([contexts[i] for i in part]) for part in micro_batches(contexts, micro_batch_tokens)]
         return torch.cat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Hidden states of one model at the rows of the batch that it scores."""
+
+    model: RoleModel
+    rows_n: Tensor
+    hidden_nH: Tensor
+
+
+def seen_logits(kept: Sequence[Seen], rows_n: Tensor) -> Tensor:
+    """Return logits ``[n, V]`` of some rows, each from the model that saw it."""
+    out_nV: Tensor | None = None
+    for seen in kept:
+        place = torch.searchsorted(seen.rows_n, rows_n).clamp(max=len(seen.rows_n) - 1)
+        mine = seen.rows_n[place] == rows_n
+        if not bool(mine.any()):
+            continue
+        logits = (seen.hidden_nH[place[mine]] @ seen.model.head_VH.T).float()
+        out_nV = logits.new_empty(len(rows_n), logits.shape[-1]) if out_nV is None else out_nV
+        out_nV[mine] = logits
+    assert out_nV is not None
+    return out_nV
 
 
 def micro_batches(contexts: Sequence[Context], max_tokens: int) -> Iterator[list[int]]:

@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from opdbench.method import Term
 from opdbench.trainer import TrainSettings
 from opdbench.training.batch import Batch
+from opdbench.training.observed import Observed
 from opdbench.training.roles import RoleModel, micro_batches
-from opdbench.training.terms import Weighted, walk, weigh
+from opdbench.training.terms import walk
+from opdbench.training.weights import Weighted, weigh
 
 
 @dataclass(slots=True)
 class StepReport:
-    """What one optimizer step found; ``mismatch`` is the largest |trainer - engine| log-probability."""
+    """What one optimizer step found: one value per term, the gradient norm, and values per token for the log."""
 
     values: list[float]
+    observed: Observed
     grad_norm: float = 0.0
-    mismatch: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -77,7 +79,7 @@ class TrainedStudent:
         in_step_N = torch.zeros_like(batch.packed.tokens_N, dtype=torch.bool)
         in_step_N[batch.rows(members)] = True
         weighted = [weigh(term, batch.layout, in_step_N) for term in terms]
-        report = StepReport([0.0] * len(terms))
+        report = StepReport([0.0] * len(terms), Observed(len(batch.packed.tokens_N)))
         contexts = [batch.contexts[i] for i in members]
         for part in micro_batches(contexts, self.settings.micro_batch_tokens):
             self._micro_batch(batch, weighted, [members[i] for i in part], report, first_step=first_step)
@@ -105,10 +107,10 @@ class TrainedStudent:
                 role_logits=batch.role_logits,
                 first_step=first_step,
                 grad_head_VH=self._head_gradient(),
+                observed=report.observed,
             )
         hidden_nH.backward(found.grad_hidden_nH.to(hidden_nH.dtype))
         report.values = [a + b for a, b in zip(report.values, found.values, strict=True)]
-        report.mismatch = max(report.mismatch, found.mismatch)
 
     def _head_gradient(self) -> Tensor | None:
         """Return the part of the head's gradient that terms add to, None where the head is frozen."""

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from opdbench.method import Divergence, PolicyGradient, Role, Term, TokenLoss
+from opdbench.method import Divergence, PolicyGradient, Role, TokenLoss
 from opdbench.training.divergences import divergence
+from opdbench.training.observed import Observed, entropy
+from opdbench.training.weights import Layout, Weighted
 
 RoleLogits = Callable[[Role, Tensor], Tensor]
 """(role, rows ``[n]``) -> that role's logits ``[n, V]`` over the student's ids."""
@@ -24,62 +26,12 @@ MAX_LOG_RATIO = 20.0
 """Log-ratios are clamped to this before exponentiation, as everywhere in the field (verl core_algos)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The packed response tokens of a rollout batch.
-
-    Attributes:
-        tokens_N: Sampled token ids.
-        sequence_N: Which sequence each token belongs to.
-        old_logp_N: The student's log-probabilities before the update.
-        rollout_logp_N: The engine's log-probabilities, NaN for tokens that it did not sample.
-    """
-
-    tokens_N: Tensor
-    sequence_N: Tensor
-    old_logp_N: Tensor
-    rollout_logp_N: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Weighted:
-    """A term with the final weight of each token, normaliser included, for one optimizer step."""
-
-    term: Term
-    weight_N: Tensor
-
-
-def weigh(term: Term, layout: Layout, member_N: Tensor) -> Weighted:
-    """Fix a term's token weights for the optimizer step over the tokens marked in ``member_N`` (bool).
-
-    Denominators count all tokens or sequences of the step, over all its micro-batches.
-    """
-    dtype = layout.old_logp_N.dtype
-    kept_N = member_N if term.where is None else member_N & term.where
-    length_B = torch.bincount(layout.sequence_N[member_N]).to(dtype)
-    num_sequences = int((length_B > 0).sum())
-    if term.normaliser == "token_mean":
-        weight_N = kept_N.to(dtype) / max(int(member_N.sum()), 1)
-    elif term.normaliser == "kept_mean":
-        weight_N = kept_N.to(dtype) / max(int(kept_N.sum()), 1)
-    elif term.normaliser == "seq_mean":
-        padded_B = torch.nn.functional.pad(length_B, (0, int(layout.sequence_N.max()) + 1 - len(length_B)))
-        weight_N = kept_N.to(dtype) / (padded_B.clamp(min=1)[layout.sequence_N] * max(num_sequences, 1))
-    else:
-        weight_N = kept_N.to(dtype) / (term.normaliser * max(num_sequences, 1))
-    return Weighted(term, torch.where(kept_N, weight_N * term.weight, 0.0))
-
-
 @dataclass(slots=True)
 class Walk:
-    """What a walk found: one value per term and the gradient of their sum with respect to the hidden states.
-
-    ``mismatch`` is the largest |trainer - engine| log-probability of a token that the engine sampled.
-    """
+    """What a walk found: one value per term and the gradient of their sum with respect to the hidden states."""
 
     values: list[float]
     grad_hidden_nH: Tensor
-    mismatch: float = 0.0
 
 
 def walk(
@@ -93,6 +45,7 @@ def walk(
     first_step: bool,
     chunk_size: int = 512,
     grad_head_VH: Tensor | None = None,
+    observed: Observed | None = None,
 ) -> Walk:
     """Evaluate all terms on some of the batch's tokens.
 
@@ -106,70 +59,93 @@ def walk(
         first_step: Whether this is the first optimizer step on the batch; its ratio is exactly 1.
         chunk_size: Positions whose logits exist at one time; changes memory and nothing else.
         grad_head_VH: Where the head's gradient is added; None when the head is frozen.
+        observed: Where values per token are kept for the log; they change nothing.
     """
-    values, mismatch = [0.0] * len(terms), 0.0
+    values = [0.0] * len(terms)
     grad_hidden_nH = torch.empty_like(hidden_nH)
     for start in range(0, len(rows_n), chunk_size):
         part = slice(start, start + chunk_size)
         hidden = hidden_nH[part]
-        chunk = _Chunk(hidden @ head_VH.T, rows_n[part], layout, role_logits, first_step)
+        chunk = _Chunk(hidden @ head_VH.T, rows_n[part], layout, role_logits, first_step, observed)
         for i, term in enumerate(terms):
-            values[i] += chunk.add(term)
-        mismatch = max(mismatch, chunk.mismatch() if first_step else 0.0)
+            values[i] += chunk.add(i, term)
         grad_logits = chunk.gradient()
         grad_hidden_nH[part] = grad_logits @ head_VH
         if grad_head_VH is not None:
             grad_head_VH.addmm_(grad_logits.T, hidden)
-    return Walk(values, grad_hidden_nH, mismatch)
+    return Walk(values, grad_hidden_nH)
 
 
 class _Chunk:
     """The logits of one chunk and the gradient that terms add up on them."""
 
     def __init__(
-        self, logits_nV: Tensor, rows_n: Tensor, layout: Layout, role_logits: RoleLogits, first_step: bool
+        self,
+        logits_nV: Tensor,
+        rows_n: Tensor,
+        layout: Layout,
+        role_logits: RoleLogits,
+        first_step: bool,
+        observed: Observed | None,
     ) -> None:
         self.logits_nV = logits_nV if logits_nV.dtype == torch.float64 else logits_nV.float()
         self.logp_nV = self.logits_nV.log_softmax(-1)
         self.rows_n, self.layout = rows_n, layout
-        self.role_logits, self.first_step = role_logits, first_step
+        self.role_logits, self.first_step, self.observed = role_logits, first_step, observed
         self.grad_nV = torch.zeros_like(self.logp_nV)
         self.pull_n = self.logp_nV.new_zeros(len(rows_n))
 
-    def add(self, weighted: Weighted) -> float:
-        """Add one term's gradient and return its value."""
+    def add(self, number: int, weighted: Weighted) -> float:
+        """Add the gradient of the term with this number and return its value."""
         weight_n = weighted.weight_N[self.rows_n].to(self.logp_nV.dtype)
         term = weighted.term
         if isinstance(term, Divergence):
-            return self._add_divergence(term, weight_n)
+            return self._add_divergence(number, term, weight_n)
         target_N = self.layout.tokens_N if isinstance(term, PolicyGradient) else term.target
         target_n = (self.layout.tokens_N if target_N is None else target_N)[self.rows_n]
         x_n = self.logp_nV.gather(-1, target_n[:, None])[:, 0]
         value_n, slope_n = (
             self._policy_gradient(term, x_n) if isinstance(term, PolicyGradient) else self._token_loss(term, x_n)
         )
+        if isinstance(term, PolicyGradient):
+            self._observe_clip(number, term, weight_n, slope_n)
         pull_n = _masked(weight_n, slope_n)
         self.grad_nV.scatter_add_(-1, target_n[:, None], pull_n[:, None])
         self.pull_n += pull_n
         return _masked(weight_n, value_n).double().sum().item()
 
-    def mismatch(self) -> float:
-        """Return the largest difference to the engine's log-probabilities; those it did not sample are NaN."""
-        x_n = self.logp_nV.gather(-1, self.layout.tokens_N[self.rows_n][:, None])[:, 0]
-        return float((x_n - self.layout.rollout_logp_N[self.rows_n]).abs().nan_to_num(0.0).max())
-
     def gradient(self) -> Tensor:
         """Return the gradient ``[n, V]`` with respect to the logits: token terms pull as ``e_y - S``."""
-        return self.grad_nV.sub_(self.logp_nV.exp() * self.pull_n[:, None])
+        p_nV = self.logp_nV.exp()
+        self._observe_student(p_nV)
+        return self.grad_nV.sub_(p_nV.mul_(self.pull_n[:, None]))
 
-    def _add_divergence(self, term: Divergence, weight_n: Tensor) -> float:
+    def _observe_student(self, p_nV: Tensor) -> None:
+        """Keep entropies and the differences to the engine's log-probabilities of what it sampled."""
+        if self.observed is None or not self.first_step:
+            return
+        x_n = self.logp_nV.gather(-1, self.layout.tokens_N[self.rows_n][:, None])[:, 0]
+        self.observed.put("mismatch", self.rows_n, (x_n - self.layout.rollout_logp_N[self.rows_n]).abs())
+        self.observed.put("entropy/student", self.rows_n, entropy(p_nV, self.logp_nV))
+
+    def _add_divergence(self, number: int, term: Divergence, weight_n: Tensor) -> float:
         active = weight_n.nonzero()[:, 0]
         if len(active) == 0:
             return 0.0
         teacher_nV = self.role_logits(term.role, self.rows_n[active]).to(self.logits_nV.dtype)
-        value_n, grad_nV = divergence(term, self.logits_nV[active], teacher_nV)
+        look = self.observed and self.observed.divergence(
+            term, number, self.rows_n[active], self.layout.tokens_N, first_step=self.first_step
+        )
+        value_n, grad_nV = divergence(term, self.logits_nV[active], teacher_nV, look)
         self.grad_nV.index_add_(0, active, grad_nV * weight_n[active, None])
         return (weight_n[active] * value_n).double().sum().item()
+
+    def _observe_clip(self, number: int, term: PolicyGradient, weight_n: Tensor, slope_n: Tensor) -> None:
+        """Keep which tokens PPO's clip or the dual clip left without a gradient: a ratio itself is never 0."""
+        if self.observed is None or self.first_step or (term.clip is None and term.dual_clip is None):
+            return
+        clipped_n = (slope_n == 0) & (term.advantage[self.rows_n] != 0) & (weight_n != 0)
+        self.observed.put(f"clipped/{term.label or number}", self.rows_n, clipped_n)
 
     def _token_loss(self, term: TokenLoss, x_n: Tensor) -> tuple[Tensor, Tensor]:
         constant_n = x_n if term.constant is None else term.constant[self.rows_n].to(x_n.dtype)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import torch
 
-from opdbench.budget import Ledger
+from opdbench.budget import Ledger, Phase
 from opdbench.checkpoints import SharedVocabulary, architecture, check_endings, compatible
 from opdbench.engines.chat import Chat
 from opdbench.engines.hf import HFEngine
 from opdbench.engines.hf_model import load_module
 from opdbench.errors import ConfigError
 from opdbench.flops import Shape
-from opdbench.method import Method, Student
+from opdbench.method import Method
 from opdbench.model import Use
+from opdbench.outline import PROGRESS
 from opdbench.pricing import Shapes
 from opdbench.trainer import Job, LocatedModel, Trained, TrainSettings
 from opdbench.training.cast import Cast, Player
@@ -53,21 +55,24 @@ def _cast(job: Job, method: Method, settings: TrainSettings) -> tuple[Cast, Shap
     own = compatible(job.student, job.student)
     size = min([own.size, *(shared.size for shared in vocabularies.values())])
     student = _role(job.student, own, size, settings, trained=True)
-    teachers = {name: _role(job.teachers[name], shared, size, settings) for name, shared in vocabularies.items()}
-    reference = None
-    if job.reference is not None:
-        reference = _role(job.reference, compatible(job.student, job.reference), size, settings)
+
+    def frozen(model: LocatedModel, shared: SharedVocabulary) -> RoleModel:
+        return _bare(student, model) if _is_base(job, model) else _role(model, shared, size, settings)
+
+    teachers = {name: frozen(job.teachers[name], shared) for name, shared in vocabularies.items()}
+    reference = None if job.reference is None else frozen(job.reference, compatible(job.student, job.reference))
+    initial = frozen(job.student, own) if _starts_from_initial(method) else None
     cast = Cast(
         student=student,
         teachers=teachers,
         reference=reference,
-        current=Player(student, _engine(student, job.student, "rollout"), "student_rollout"),
-        initial=_initial(job, method, own, size, settings),
+        current=_player(student, job.student, "student_rollout"),
+        initial=None if initial is None else _player(initial, job.student, "student_rollout"),
         teacher_players={
-            name: Player(role, _engine(role, job.teachers[name], "rollout"), "teacher_generation")
-            for name, role in teachers.items()
+            name: _player(role, job.teachers[name], "teacher_generation") for name, role in teachers.items()
         },
         max_prompt_tokens=settings.max_prompt_tokens,
+        max_tokens=settings.max_tokens,
     )
     shapes = Shapes(
         student.shape,
@@ -78,14 +83,26 @@ def _cast(job: Job, method: Method, settings: TrainSettings) -> tuple[Cast, Shap
     return cast, shapes
 
 
-def _initial(job: Job, method: Method, own: SharedVocabulary, size: int, settings: TrainSettings) -> Player | None:
-    """Load the frozen starting student only for methods whose drafts it writes."""
-    trajectory = method.trajectory(0.0)
-    drawn = getattr(trajectory, "draft", trajectory)
-    if not (isinstance(drawn, Student) and drawn.author == "initial"):
-        return None
-    role = _role(job.student, own, size, settings)
-    return Player(role, _engine(role, job.student, "rollout"), "student_rollout")
+def _is_base(job: Job, model: LocatedModel) -> bool:
+    """Whether a role is played by what lies under the student's adapters, which then need not be loaded again."""
+    assert job.settings is not None
+    is_start = model.content_hash == job.student.content_hash and model.entry.overrides == job.student.entry.overrides
+    return job.settings.lora is not None and is_start
+
+
+def _bare(student: RoleModel, model: LocatedModel) -> RoleModel:
+    """Return the student's module without its adapters, shown prompts in a way of its own."""
+    return dataclasses.replace(student, chat=Chat.open(model, "scoring"), is_bare=True)
+
+
+def _starts_from_initial(method: Method) -> bool:
+    """Whether the student that training started from writes texts at any time."""
+    drawn = [method.trajectory(progress) for progress in PROGRESS]
+    return any(getattr(getattr(one, "draft", one), "author", "") == "initial" for one in drawn)
+
+
+def _player(role: RoleModel, model: LocatedModel, phase: Phase) -> Player:
+    return Player(role, _engine(role, model, "rollout"), phase)
 
 
 def _role(

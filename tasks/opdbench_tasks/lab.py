@@ -20,6 +20,7 @@ TEMPLATES = {
     "plain": "{prompt}",
     "refine": "{prompt}\nDraft:\n{draft}\nWrite a correct solution.",
     "reference": "{prompt}\nSolution:\n{reference}\nSolve it again.",
+    "refine_with_reference": "{prompt}\nSolution:\n{reference}\nDraft:\n{draft}\nWrite a correct solution.",
 }
 
 
