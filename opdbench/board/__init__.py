@@ -13,21 +13,31 @@ from opdbench.board.markdown import render_markdown
 from opdbench.board.publish import Added, add, load_results, publish, stale_results
 from opdbench.board.table import Table, TableRow
 from opdbench.board.terminal import render_lines
+from opdbench.board.tuning import Tuning
+from opdbench.board.tuning_file import load_tuning, merged, tuning_text, write_tuning
+from opdbench.board.tuning_view import TuningView, tuning_view
 
 __all__ = [
     "Added",
     "Agreement",
     "Table",
     "TableRow",
+    "Tuning",
+    "TuningView",
     "add",
     "build_table",
     "compare_results",
     "export_csv",
     "export_json",
     "load_results",
+    "load_tuning",
+    "merged",
     "publish",
     "render_html",
     "render_lines",
     "render_markdown",
     "stale_results",
+    "tuning_text",
+    "tuning_view",
+    "write_tuning",
 ]

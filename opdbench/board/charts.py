@@ -78,17 +78,21 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class Scale:
+    """Values on a straight axis."""
+
     low: float
     high: float
     start: float
     end: float
 
     def at(self, value: float) -> float:
+        """Return the position of a value."""
         share = (value - self.low) / (self.high - self.low)
         return round(steady(self.start + share * (self.end - self.start)), 1)
 
     def ticks(self, step: float) -> list[Tick]:
+        """Return grid lines at the multiples of a step, in percent."""
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [Tick(self.at(index * step), f"{100 * index * step:g}") for index in range(first, last + 1)]
 
@@ -99,15 +103,15 @@ def forest(table: Table) -> Forest | None:
     bounds = [bound for row in rows if row.macro for bound in _ends(row.macro)]
     if not bounds:
         return None
-    low, high, step = _nice(min(bounds), max(bounds))
-    scale = _Scale(low, high, LEFT, WIDTH - RIGHT)
+    low, high, step = nice(min(bounds), max(bounds))
+    scale = Scale(low, high, LEFT, WIDTH - RIGHT)
     bars = [bar for index, row in enumerate(rows) if (bar := _bar(table, row, index, scale))]
     base = next((row.macro for row in rows if row.id == table.baseline), None)
     height = ROW_HEIGHT * (len(rows) + 1) + 12
     return Forest(WIDTH, height, LEFT, scale.ticks(step), bars, scale.at(base.value) if base else None)
 
 
-def _bar(table: Table, row: TableRow, index: int, scale: _Scale) -> Bar | None:
+def _bar(table: Table, row: TableRow, index: int, scale: Scale) -> Bar | None:
     if row.macro is None:
         return None
     kind = "trained" if row.is_trained else "model"
@@ -131,15 +135,15 @@ def curves(table: Table) -> Curves | None:
     values = [value for row in rows for _, value, _ in _known(row)] + [row.macro.value for row in levels if row.macro]
     if not rows:
         return None
-    low, high, step = _nice(min(values), max(values))
+    low, high, step = nice(min(values), max(values))
     bottom = CURVE_HEIGHT - CURVE_BOTTOM
-    xs = _Scale(0.0, 1.0, CURVE_LEFT, WIDTH - CURVE_RIGHT)
-    ys = _Scale(low, high, bottom, CURVE_TOP)
+    xs = Scale(0.0, 1.0, CURVE_LEFT, WIDTH - CURVE_RIGHT)
+    ys = Scale(low, high, bottom, CURVE_TOP)
     lines = [_level(row, ys) for row in levels]
     lines += [_line(row, index, xs, ys) for index, row in enumerate(rows)]
     ticks = [Tick(xs.at(fraction), f"{100 * fraction:g} %") for fraction in table.fractions]
     return Curves(
-        WIDTH, CURVE_HEIGHT, CURVE_LEFT, WIDTH - CURVE_RIGHT, bottom, ticks, ys.ticks(step), _spaced(lines, bottom)
+        WIDTH, CURVE_HEIGHT, CURVE_LEFT, WIDTH - CURVE_RIGHT, bottom, ticks, ys.ticks(step), spaced(lines, bottom)
     )
 
 
@@ -147,7 +151,7 @@ def _known(row: TableRow) -> list[tuple[float, float, bool]]:
     return [(item.fraction, item.avg.value, bool(item.untrained_seeds)) for item in row.anytime if item.avg]
 
 
-def _line(row: TableRow, index: int, xs: _Scale, ys: _Scale) -> Line:
+def _line(row: TableRow, index: int, xs: Scale, ys: Scale) -> Line:
     known = _known(row)
     places = [(xs.at(fraction), ys.at(value)) for fraction, value, _ in known]
     hollow = [place for place, (_, _, untrained) in zip(places, known, strict=True) if untrained]
@@ -157,12 +161,12 @@ def _line(row: TableRow, index: int, xs: _Scale, ys: _Scale) -> Line:
     return Line(row.title, path, solid, hollow, places[-1][1], places[-1], kind)
 
 
-def _level(row: TableRow, ys: _Scale) -> Line:
+def _level(row: TableRow, ys: Scale) -> Line:
     y, right = ys.at(row.macro.value if row.macro else 0.0), WIDTH - CURVE_RIGHT
     return Line(row.title, f"M{CURVE_LEFT} {y:g} L{right} {y:g}", (), (), y, (right, y), "level")
 
 
-def _spaced(lines: Sequence[Line], bottom: float) -> list[Line]:
+def spaced(lines: Sequence[Line], bottom: float) -> list[Line]:
     """Move end labels apart, top to bottom and then back up, so that none covers another."""
     ordered = sorted(lines, key=lambda line: (line.label_y, line.title))
     ys = [line.label_y for line in ordered]
@@ -177,7 +181,7 @@ def _spaced(lines: Sequence[Line], bottom: float) -> list[Line]:
     ]
 
 
-def _nice(low: float, high: float) -> tuple[float, float, float]:
+def nice(low: float, high: float) -> tuple[float, float, float]:
     """Return round bounds around values, and the step between grid lines."""
     span = max(high - low, 0.01)
     step = next(size for size in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if span / size <= 8)

@@ -14,12 +14,13 @@ from opdbench.board import charts, escape, figures, wording
 from opdbench.board.markdown import note_numbers, rank
 from opdbench.board.spend_tables import Grid, spend_grids
 from opdbench.board.table import Table, TableRow
+from opdbench.board.tuning_view import TuningView
 from opdbench.records import Result
 
 LONGEST_LABEL = 26
 
 
-def render_html(table: Table, results: Iterable[Result] = ()) -> str:
+def render_html(table: Table, results: Iterable[Result] = (), tuning: TuningView | None = None) -> str:
     """Return the page of a board. ``results`` add the section on time, which nothing else on a board shows."""
     style = _resource("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -31,6 +32,7 @@ def render_html(table: Table, results: Iterable[Result] = ()) -> str:
         forest=charts.forest(table),
         curves=charts.curves(table),
         notes=note_numbers(table),
+        tuning=tuning,
         wording=_words(table),
         spend=spend_grids(table),
         passes=_passes(table),
@@ -46,6 +48,7 @@ def _environment() -> jinja2.Environment:
     )
     filters: dict[str, Callable[[Any], str]] = {
         "plain": escape.plain,
+        "bare": wording.bare,
         "short": lambda text: escape.plain(text, LONGEST_LABEL),
         "percent": figures.percent,
         "probability": figures.probability,

@@ -14,6 +14,9 @@ from opdbench.board.build import build_table
 from opdbench.board.export import export_csv, export_json
 from opdbench.board.html import render_html
 from opdbench.board.markdown import render_markdown
+from opdbench.board.tuning import Tuning
+from opdbench.board.tuning_file import load_tuning
+from opdbench.board.tuning_view import tuning_view
 from opdbench.config import BoardConfig
 from opdbench.errors import DataError
 from opdbench.records import Result, result_from_json, to_json
@@ -39,7 +42,8 @@ def publish(board: BoardConfig, results_dir: Path, check: bool = False) -> list[
         DataError: a result cannot be read, is not of this board, or may not be published.
     """
     stale: list[Path] = []
-    for path, text in rendered(board, load_results(results_dir), results_dir.parent).items():
+    folder = results_dir.parent
+    for path, text in rendered(board, load_results(results_dir), folder, load_tuning(folder)).items():
         if path.is_file() and path.read_bytes() == text.encode():
             continue
         stale.append(path)
@@ -48,18 +52,23 @@ def publish(board: BoardConfig, results_dir: Path, check: bool = False) -> list[
     return stale
 
 
-def rendered(board: BoardConfig, results: Sequence[Result], folder: Path) -> dict[Path, str]:
+def rendered(
+    board: BoardConfig, results: Sequence[Result], folder: Path, tuning: Tuning | None = None
+) -> dict[Path, str]:
     """Return every generated file of a board by its path; no file is read or written.
 
     Raises:
-        DataError: a result is not of this board, or may not be published.
+        DataError: a result or a search is not of this board, or may not be published.
     """
     for run in results:
         refuse_stand_ins(run)
+    if tuning is not None and (mark := refused_mark(tuning.marks)):
+        raise DataError(f"{board.name}: the search is marked {mark!r}; such searches are never published")
     table = build_table(board, results)
+    view = None if tuning is None else tuning_view(board, table, tuning, results)
     return {
-        folder / "README.md": render_markdown(table),
-        folder / "report.html": render_html(table, results),
+        folder / "README.md": render_markdown(table, view),
+        folder / "report.html": render_html(table, results, view),
         folder / "results.json": export_json(table, results),
         folder / "results.csv": export_csv(table),
     }
@@ -110,11 +119,16 @@ def refuse_stand_ins(run: Result) -> None:
     Raises:
         DataError: it bears such a mark.
     """
-    if mark := next((mark for mark in run.marks if mark.lower().startswith(REFUSED_MARKS)), None):
+    if mark := refused_mark(run.marks):
         raise DataError(
             f"{run.board}: row {run.row!r}, seed {run.seed} is marked {mark!r}; such results test the harness and "
             "are never published. Run the row with its real engine and models"
         )
+
+
+def refused_mark(marks: Iterable[str]) -> str | None:
+    """Return the first mark that forbids publication."""
+    return next((mark for mark in marks if mark.lower().startswith(REFUSED_MARKS)), None)
 
 
 def _load(path: Path) -> Result:

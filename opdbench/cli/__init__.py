@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from opdbench import __version__
-from opdbench.cli import boards, doctor, evaluate, options, plugins, publish, run, show, text
+from opdbench.cli import boards, doctor, evaluate, options, plugins, publish, run, show, text, tune
 from opdbench.errors import OPDBenchError
 
 USER_CAN_FIX = 2
@@ -24,6 +24,7 @@ VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("run", run.run, run.EXAMPLES),
     ("eval", evaluate.evaluate, evaluate.EVAL_EXAMPLES),
     ("grade", evaluate.grade, evaluate.GRADE_EXAMPLES),
+    ("tune", tune.tune, tune.EXAMPLES),
     ("publish", publish.publish, publish.EXAMPLES),
     ("validate", plugins.validate, plugins.VALIDATE_EXAMPLES),
     ("list", plugins.list_, plugins.LIST_EXAMPLES),

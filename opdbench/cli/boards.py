@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INIT_EXAMPLES = options.examples("opdbench init myboard", "opdbench plan myboard")
 PLAN_EXAMPLES = options.examples(
     "opdbench plan leaderboards/lab",
-    "opdbench plan leaderboards/lab --set budget.limit=1e12 --set rows.opd.train.learning_rate=1e-4",
+    "opdbench plan leaderboards/lab --set budget.limit=1e12 --set rows.ROW.train.learning_rate=1e-4",
     "opdbench plan leaderboards/lab --json | jq .counts",
 )
 

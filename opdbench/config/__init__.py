@@ -1,6 +1,7 @@
 """``board.toml`` as frozen, checked settings: what runs and what is tabulated, in one file."""
 
-from opdbench.config.load import TEMPLATES, load_board, template, write_template
+from opdbench.config.derive import Derived, derive
+from opdbench.config.load import load_board, template, write_template
 from opdbench.config.origin import Origin
 from opdbench.config.settings import (
     SELF,
@@ -12,18 +13,21 @@ from opdbench.config.settings import (
     EvaluationSettings,
     RowConfig,
 )
+from opdbench.config.tuning import TuningSettings
 
 __all__ = [
     "SELF",
-    "TEMPLATES",
     "BoardConfig",
     "BudgetSettings",
     "ComparisonSettings",
     "DataSettings",
     "Decoding",
+    "Derived",
     "EvaluationSettings",
     "Origin",
     "RowConfig",
+    "TuningSettings",
+    "derive",
     "load_board",
     "template",
     "write_template",

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from opdbench.config.explain import explain, suggestion
 from opdbench.config.lines import Location
 from opdbench.config.settings import SELF, BoardConfig, RowConfig
+from opdbench.config.tuning import check_tuning
 from opdbench.records import canonical_json
 from opdbench.trainer import TrainSettings
 
@@ -32,6 +33,7 @@ def check_board(board: BoardConfig) -> None:
     if board.comparison.baseline not in ids:
         hint = suggestion(board.comparison.baseline, ids)
         raise board.origin.error(("comparison", "baseline"), f"no row {board.comparison.baseline!r}. {hint}")
+    check_tuning(board)
 
 
 def train_settings(board: BoardConfig, row: RowConfig, at: Location) -> TrainSettings | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from opdbench import registry
 from opdbench.config.checks import check_board
-from opdbench.config.explain import explain, suggestion
+from opdbench.config.explain import explain
 from opdbench.config.lines import key_lines
 from opdbench.config.origin import Origin
 from opdbench.config.overrides import apply
@@ -20,7 +20,6 @@ from opdbench.config.settings import BoardConfig
 from opdbench.errors import ConfigError
 
 BOARD_FILE = "board.toml"
-TEMPLATES = ("lab",)
 
 
 def load_board(path: Path | str, overrides: Sequence[str] = ()) -> BoardConfig:
@@ -65,14 +64,12 @@ def _parsed(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def template(name: str = "lab") -> str:
-    """Return the text of a board to start from.
+    """Return the text of a board to start from: what a plug-in of kind ``boards`` holds as ``TEXT``.
 
     Raises:
-        ConfigError: there is no such template.
+        PluginError: there is no such template.
     """
-    if name not in TEMPLATES:
-        raise ConfigError(f"there is no template {name!r}. {suggestion(name, TEMPLATES)}")
-    return (files("opdbench") / "templates" / f"{name}.toml").read_text(encoding="utf-8")
+    return registry.load("boards", name).TEXT
 
 
 def write_template(directory: Path | str, name: str = "lab") -> Path:
@@ -80,6 +77,7 @@ def write_template(directory: Path | str, name: str = "lab") -> Path:
 
     Raises:
         ConfigError: there is a board already, or the directory cannot be written.
+        PluginError: there is no such template.
     """
     file, text = Path(directory) / BOARD_FILE, template(name)
     try:

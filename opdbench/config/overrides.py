@@ -13,7 +13,7 @@ from opdbench.errors import ConfigError
 def apply(data: dict[str, Any], overrides: Iterable[str]) -> dict[Location, str]:
     """Put overrides into the parsed board, in order; return where each was put.
 
-    A row is named by its id or its number: ``rows.opd.config.discount=0.9``.
+    A row is named by its id or its number: ``rows.ROW.config.beta=0.9``.
 
     Raises:
         ConfigError: an override is not of the form KEY=VALUE, or leads through something that is not a table.

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from opdbench.budget import Axis, Budget
 from opdbench.config.origin import Origin
+from opdbench.config.tuning import TuningSettings
 from opdbench.method import Sampling
 from opdbench.model import ModelEntry
 from opdbench.records import Pool
@@ -144,6 +145,7 @@ class BoardConfig(_Section):
     train: TrainSettings | None = None
     evaluation: EvaluationSettings
     comparison: ComparisonSettings
+    tuning: TuningSettings | None = None
     rows: tuple[RowConfig, ...] = Field(min_length=1)
 
     _origin: Origin = PrivateAttr(default_factory=Origin)

@@ -66,6 +66,7 @@ def run(
     seeds: Sequence[int] = (),
     jobs: int | None = None,
     fail_fast: bool = False,
+    track: Sequence[str] = (),
     on_event: Callable[[Event], None] = ignore,
     stop: Stop | None = None,
 ) -> Run:
@@ -85,6 +86,7 @@ def run(
         jobs=jobs,
         fail_fast=fail_fast,
         overrides=overrides,
+        track=track,
         on_event=on_event,
         stop=stop,
     )
