@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from opdbench.config import BoardConfig, Decoding, load_board, template, write_template
 from opdbench.config.lines import key_lines, nearest_line
-from opdbench.errors import ConfigError
+from opdbench.errors import ConfigError, PluginError
 from opdbench.method import Sampling
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_init_writes_the_template_once(tmp_path: Path) -> None:
     assert load_board(file.parent).name == "lab"
     with pytest.raises(ConfigError, match="exists already"):
         write_template(file.parent)
-    with pytest.raises(ConfigError, match="Did you mean 'lab'"):
+    with pytest.raises(PluginError, match="Did you mean 'lab'"):
         write_template(tmp_path / "other", "labb")
 
 
