@@ -75,7 +75,7 @@ class K3:
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """``p / (p + constant)`` of the token's own probability p: LUFFY's policy shaping."""
+    """``p / (p + constant)`` of the token's own probability p: the policy shaping of arXiv 2504.14945."""
 
     constant: float
 

@@ -59,7 +59,7 @@ class Scores(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """The longest response in training, a constant to normalise with (Dr. GRPO, LUFFY)."""
+        """The longest response in training, a constant to normalise with (arXiv 2503.20783, 2504.14945)."""
         ...
 
     def spread(self, values: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """``size`` rollouts per prompt, the last ``num_offline`` of them teacher samples (GRPO, LUFFY)."""
+    """``size`` rollouts per prompt, the last ``num_offline`` of them teacher samples (arXiv 2504.14945)."""
 
     size: int
     num_offline: int = 0
@@ -43,7 +43,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class TeacherPrefix:
-    """A teacher response is cut to a prefix and the student goes on (TrOPD).
+    """A teacher response is cut to a prefix and the student goes on (arXiv 2606.01249).
 
     The longest prefix is ``fraction`` of the response limit; its length is drawn uniformly from 0 up to it, or is
     as long as possible. A teacher response that ends inside its prefix is not continued. ``sampling`` is the
@@ -58,7 +58,7 @@ class TeacherPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """The teacher rewrites a draft (TRD): ``template`` shows it the draft, ``keep`` filters by outcome.
+    """The teacher rewrites a draft (arXiv 2606.08432): ``template`` shows it the draft, ``keep`` filters by outcome.
 
     ``fail`` and ``succ`` grade the draft, ``fail_and_succ`` keeps wrong drafts with a right refinement; what is
     dropped is paid for all the same. ``sampling`` is the teacher's.
@@ -84,7 +84,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """``first`` with the given probability, else ``second``; drawn per batch (GKD)."""
+    """``first`` with the given probability, else ``second``; drawn per batch (arXiv 2306.13649)."""
 
     probability: float
     first: Student | TeacherSamples | Dataset

@@ -1,4 +1,4 @@
-"""What TRD (arXiv 2606.08432) measures of trajectories: sections 4.3 and B.1, appendix C.5. Off the budget.
+"""What arXiv 2606.08432 measures of trajectories: sections 4.3 and B.1, appendix C.5. Off the budget.
 
 ``docs/metrics.md`` says where the paper leaves a choice, and what was chosen. Shapes: ``N`` response tokens, ``B``
 sequences, ``n`` positions of a chunk, ``V`` vocabulary.
@@ -38,7 +38,7 @@ ONSET_PHRASES = (
     "Uh",
     "Um",
 )
-"""The phrases that TRD's appendix C.5 lists, in its order; see ``docs/metrics.md`` on their number."""
+"""The phrases that appendix C.5 of arXiv 2606.08432 lists, in its order; see ``docs/metrics.md`` on their number."""
 
 Logits = Callable[[Tensor], Tensor]
 """Rows ``[n]`` -> one role's logits ``[n, V]``."""

@@ -74,7 +74,7 @@ def _cut(draw: Draw, trajectory: TeacherPrefix, slot: Slot, text: Tokens, longes
 
 
 def initial_drafts(draw: Draw, trajectory: Student, slots: Sequence[Slot]) -> list[Rollout]:
-    """Let the student that training started from answer each problem once (TRD, stage 1)."""
+    """Let the student that training started from answer each problem once (arXiv 2606.08432, stage 1)."""
     player = draw.cast.initial
     assert player is not None
     keys = [f"{slot.key(0)}/draft" for slot in slots]
@@ -86,7 +86,7 @@ def initial_drafts(draw: Draw, trajectory: Student, slots: Sequence[Slot]) -> li
 
 
 def refine(draw: Draw, trajectory: Refined, drafts: Sequence[Rollout]) -> list[Rollout]:
-    """Let the teacher rewrite drafts (TRD, stage 2), and keep what the filter keeps."""
+    """Let the teacher rewrite drafts (arXiv 2606.08432, stage 2), and keep what the filter keeps."""
     keep = trajectory.keep
     if keep != "all":
         drafts = _graded(draw, drafts, correct=keep == "succ")
@@ -113,7 +113,7 @@ def _refinements(draw: Draw, trajectory: Refined, drafts: Sequence[Rollout]) -> 
 
 
 def _fitting(draw: Draw, player: Player, problem: TrainingProblem, template: str, draft: str) -> str:
-    """Cut a draft from its end until the prompt that quotes it fits, as TRD's code does."""
+    """Cut a draft from its end until the prompt that quotes it fits, as the code of arXiv 2606.08432 does."""
     chat = player.role.chat
     excess = len(chat.prompt_ids(problem.task.message(problem.problem, template, draft))) - draw.cast.longest_quoting
     ids = chat.response_ids(draft)[:-1]
