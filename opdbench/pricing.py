@@ -128,6 +128,10 @@ def _trajectory_bound(trajectory: Trajectory, shapes: Shapes, lengths: Lengths) 
         return _both(student, _generation(teachers, lengths.quoting, 1))
     if isinstance(trajectory, TeacherPrefix):
         longest = int(trajectory.fraction * lengths.response)
+        # Cost is convex in where the student takes over, since a prefill attends to all pairs: an end is the dearest.
+        taken_over = Lengths(lengths.prompt + longest, max(1, lengths.response - longest))
+        student = max(student, _generation([shapes.student], taken_over, 1), key=lambda cost: cost.flops)
+        student = Cost(student.flops, lengths.response, 1)
         return _both(student, _generation(teachers, Lengths(lengths.prompt, longest), 1) if longest else Cost())
     teacher = _generation(teachers, lengths, 1)
     if isinstance(trajectory, TeacherSamples):

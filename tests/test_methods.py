@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from torch import Tensor
 from opdbench import registry
 from opdbench.api import Dataset, Entropy, Method, Mixed, Refined, Sampling, Student, TeacherPrefix, check_method
 
+ROOT = Path(__file__).parents[1]
 METHODS: dict[str, type[Method]] = {id: registry.load("methods", id) for id in registry.available("methods")}
 GOLDEN = load_golden()
 MAIN = ("opd", "eopd", "reopold", "tropd", "exopd", "tgpo", "trd")
@@ -517,3 +519,12 @@ def test_the_expected_share_of_outliers_is_the_total_variation(case: str) -> Non
     variation = (student - teacher).abs().sum(-1) / 2
     same(weighted, variation)
     assert (drawn - variation).abs().max() <= 0.5 / num_draws
+
+
+def test_the_core_names_no_method():
+    """Methods are plug-ins: none of their ids is a word anywhere under the core, in code, help, or templates."""
+    names = re.compile(rf"\b({'|'.join(registry.available('methods'))})\b", re.IGNORECASE)
+    files = [path for path in (ROOT / "opdbench").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert len(files) > 100
+    found = [f"{path}: {hit[0]}" for path in files if (hit := names.search(path.read_text(encoding="utf-8")))]
+    assert found == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import venv
 from pathlib import Path
 
 import pytest
+from small_board import BOARD as SMALL
+from small_board import write_board
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = ROOT / "tests" / "plugin"
@@ -36,6 +39,11 @@ assert [g.verdict for g in grades] == ["correct"] * 20
 import opdbench
 print(opdbench.__file__)
 """
+
+
+BOARD = SMALL.partition('[[rows]]\nid = "sft"')[0].replace("3e10", "6e9").replace('"opd"', '"acme"').replace(
+    '[models.trained]\npath = "cell:opd"\n', ""
+)
 
 
 class Environment:
@@ -139,6 +147,16 @@ def test_the_command_line_lists_it_with_its_distribution(environment: Environmen
     assert (acme["title"], acme["distribution"], acme["version"]) == ("Acme", "acme-opd", "0.3.0")
     assert listed["opd"]["distribution"] == "opdbench"
     assert listed["opd"]["status"] == acme["status"]
+
+
+def test_its_method_appears_on_a_board(environment: Environment) -> None:
+    """A method of fewer than sixty lines, its distribution's metadata included, trains and is tabulated."""
+    lines = sum(len((PLUGIN / name).read_text().splitlines()) for name in ("pyproject.toml", "acme_opd/method.py"))
+    assert lines < 60
+    environment.opdbench("run", str(write_board(environment.folder / "board", BOARD)), "--quiet")
+    environment.opdbench("publish", "board", "--add")
+    page = (environment.folder / "board" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^\|[^|]+\| Acme \| 1/1 \|", page, re.MULTILINE)
 
 
 def test_a_broken_plugin_fails_only_its_own(environment: Environment, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from opdbench.api import BoxedInteger, Generated, Method, Problem, Task, TrainSe
 from opdbench.budget import Budget
 from opdbench.checkpoints import locate
 from opdbench.model import ModelEntry
+from opdbench.records import Grade, Sample
 from opdbench.trainer import Job, LocatedModel, TrainingProblem
 
 TEMPLATE = "{% for m in messages %}<u>{{ m['content'] }}{% endfor %}<a>"
@@ -118,3 +122,39 @@ def job(
         "directory": directory,
     }
     return Job(**(fields | changes))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Right are answers of an even number of tokens: random models are right about half of the time.
+
+    ``only`` names problems that alone may be right.
+    """
+
+    only: tuple[str, ...] | None = None
+
+    @property
+    def id(self) -> str:
+        return "parity/1"
+
+    def is_right(self, problem: Problem, num_tokens: int) -> bool:
+        return num_tokens % 2 == 0 if self.only is None else problem.id in self.only
+
+    def grade(self, items: Sequence[tuple[Problem, Sample]]) -> list[Grade]:
+        return [self._grade(problem, sample) for problem, sample in items]
+
+    def gold(self, problem: Problem) -> str:
+        return "a"
+
+    def _grade(self, problem: Problem, sample: Sample) -> Grade:
+        verdict = "correct" if self.is_right(problem, sample.num_tokens) else "wrong"
+        return Grade(sample.task, sample.problem_id, sample.index, verdict, "parity", None, self.id)
+
+
+REFINE = "{prompt} {draft} again"
+
+
+def graded_problems(grader: Parity, refine: str = REFINE) -> list[TrainingProblem]:
+    """Return the toy problems with another grader and a template that quotes drafts."""
+    task = dataclasses.replace(TASK, grader=grader, templates={**TASK.templates, "refine": refine})
+    return [TrainingProblem(task, problem) for problem in task.load("train")]

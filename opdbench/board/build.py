@@ -167,7 +167,24 @@ def _compared(
     family = adjusted({row_id: item for row_id, item in found.items() if row_id in trained})
     places = ranks(trained)
     merged: dict[str, Difference] = {**found, **family}
-    return [replace(row, difference=merged.get(row.id), ranks=places.get(row.id)) for row in rows]
+    start = next((row for row in rows if row.id == baseline and not row.is_trained), None)
+    return [
+        replace(
+            row,
+            difference=merged.get(row.id),
+            ranks=places.get(row.id),
+            notes=(*row.notes, *(_collapse(row, start) if start else ())),
+        )
+        for row in rows
+    ]
+
+
+def _collapse(row: TableRow, start: TableRow) -> tuple[str, ...]:
+    """Say so where training left less than half of what there was, by the whole interval."""
+    if not row.is_trained or row.macro is None or start.macro is None or row.macro.high is None:
+        return ()
+    is_collapsed = row.macro.high < start.macro.value / 2
+    return (f"collapsed: below half of {start.title} at this learning rate",) if is_collapsed else ()
 
 
 def _with_baseline(

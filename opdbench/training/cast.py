@@ -76,7 +76,8 @@ class Cast:
         if not draft and key in self._prompts:
             return self._prompts[key]
         message = problem.task.message(problem.problem, template, draft)
-        limit = self.longest_quoting if draft else self.max_prompt_tokens
+        is_quoting = "{draft}" in problem.task.templates.get(template, "")
+        limit = self.longest_quoting if is_quoting else self.max_prompt_tokens
         ids = tuple(model.chat.prompt_ids(message, max_tokens=limit))
         if not draft:
             self._prompts[key] = ids

@@ -26,6 +26,7 @@ from opdbench.budget import Ledger, StepRecord, redone_seconds
 from opdbench.checkpoints import TOKENIZER_FILES
 from opdbench.store import RecordLog, recover_directory, replace_directory
 from opdbench.training.student import TrainedStudent
+from opdbench.training.texts import KeptTexts
 
 if TYPE_CHECKING:
     from opdbench.training.loop import Counters
@@ -42,6 +43,7 @@ class TrainingFiles:
         for leftover in [*directory.glob("state-*"), *directory.glob("checkpoints/*-*")]:
             shutil.rmtree(leftover, ignore_errors=True)
         self._log = RecordLog(directory / "steps.jsonl")
+        self.texts = KeptTexts.open(directory / "texts.jsonl")
         self._unwritten: list[dict[str, Any]] = []
         self._written_at = time.monotonic()
 
@@ -56,10 +58,12 @@ class TrainingFiles:
             recover_directory(self.directory / "state")
             shutil.rmtree(self.directory / "state", ignore_errors=True)
             self._drop_steps_after(0, ledger)
+            self.texts.cut(0)
             return {}
         student.load_state(load_file(self.directory / "state" / "state.safetensors"))
         ledger.restore(saved["ledger"])
         self._drop_steps_after(saved["num_records"], ledger)
+        self.texts.cut(saved["num_texts"])
         return saved["counters"]
 
     def _saved(self) -> dict[str, Any] | None:
@@ -70,8 +74,8 @@ class TrainingFiles:
             weights = hashlib.sha256((state / "state.safetensors").read_bytes()).hexdigest()
         except (OSError, ValueError):
             return None
-        is_whole = saved.get("sha256") == weights and saved["num_records"] <= len(self._log)
-        return saved if is_whole else None
+        are_logged = saved["num_records"] <= len(self._log) and saved["num_texts"] <= len(self.texts)
+        return saved if saved.get("sha256") == weights and are_logged else None
 
     def _drop_steps_after(self, count: int, ledger: Ledger) -> None:
         dropped = [StepRecord.from_json(record["spend"]) for record in self._log.truncate_to(count)]
@@ -103,6 +107,7 @@ class TrainingFiles:
             "ledger": ledger.to_json(),
             "counters": dataclasses.asdict(counters),
             "num_records": len(self._log),
+            "num_texts": self.texts.save(),
         }
         (temporary / "state.json").write_text(json.dumps(saved))
         replace_directory(temporary, self.directory / "state")

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -69,7 +68,6 @@ class Loop:
         self.stream = PromptStream(job.problems, job.seed)
         self.counters = Counters(**files.resume(student, ledger))
         self._observer = Observer(settings, ledger)
-        self._teacher_cache: dict[str, Any] = {}
         self._snapshot: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
 
@@ -182,7 +180,7 @@ class Loop:
 
     def _draw(self) -> Draw:
         settings = self.settings
-        return Draw(self.cast, self.ledger, self.job.seed, self.counters.step, settings.max_tokens, self._teacher_cache)
+        return Draw(self.cast, self.ledger, self.job.seed, self.counters.step, settings.max_tokens, self.files.texts)
 
     def _update(self, batch: Batch, terms: Sequence[Term]) -> list[StepReport]:
         """Take the optimizer steps of a batch, each on its share of the sequences."""

@@ -18,35 +18,38 @@ from opdbench.training.trajectories import Ask, Draw, Rollout, Slot, unknown
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A text to use again: what it is kept under, who writes it, and whether an earlier pass has paid for it."""
+    """A text to use again: what it is kept under, and who writes it."""
 
     key: str
     player: Player
     ask: Ask
-    is_paid: bool
 
 
 def _texts(draw: Draw, wanted: Sequence[_Wanted], sampling: Sampling) -> list[Tokens]:
-    """Return all texts, having drawn those that are not kept, or not kept long enough."""
-    missing: dict[tuple[int, bool], list[_Wanted]] = defaultdict(list)
-    for text in wanted:
-        if not _reaches(draw.kept.get(text.key), text.ask.max_tokens):
-            missing[id(text.player), text.is_paid].append(text)
-    for (_, is_paid), group in missing.items():
-        answers = draw.sample(group[0].player, [text.ask for text in group], sampling, again=is_paid)
-        draw.kept.update(zip((text.key for text in group), answers, strict=True))
-    return [draw.kept[text.key] for text in wanted]
+    """Return all texts, having drawn and paid for those that are not kept, or not kept long enough."""
+    missing: dict[int, list[_Wanted]] = defaultdict(list)
+    texts = {text.key: draw.kept.find(text.key, _limit(draw, text, sampling)) for text in wanted}
+    for text in {text.key: text for text in wanted}.values():
+        if texts[text.key] is None:
+            missing[id(text.player)].append(text)
+    for group in missing.values():
+        answers = draw.sample(group[0].player, [text.ask for text in group], sampling)
+        for text, answer in zip(group, answers, strict=True):
+            draw.kept.keep(text.key, answer, _limit(draw, text, sampling))
+            texts[text.key] = answer
+    return [found for text in wanted if (found := texts[text.key]) is not None]
 
 
-def _reaches(kept: Tokens | None, length: int | None) -> bool:
-    return kept is not None and (length is None or kept.finish_reason == "stop" or len(kept.token_ids) >= length)
+def _limit(draw: Draw, text: _Wanted, sampling: Sampling) -> int:
+    limit, own = draw.limit(sampling), text.ask.max_tokens
+    return limit if own is None else min(limit, own)
 
 
 def _teacher_text(draw: Draw, slot: Slot, key: str, max_tokens: int | None = None) -> _Wanted:
     """Return a teacher's answer to the plain prompt; its seed belongs to the problem, so that a resumed run agrees."""
     player = draw.cast.teacher_player(slot.problem)
     ids = draw.cast.prompt_ids(player.role, slot.problem)
-    return _Wanted(key, player, Ask(ids, derive_seed(draw.seed, "teacher", key), max_tokens=max_tokens), slot.epoch > 0)
+    return _Wanted(key, player, Ask(ids, derive_seed(draw.seed, "teacher", key), max_tokens=max_tokens))
 
 
 def teacher_rollouts(draw: Draw, sampling: Sampling, slots: Sequence[Slot], number: int) -> list[Rollout]:
@@ -79,7 +82,7 @@ def initial_drafts(draw: Draw, trajectory: Student, slots: Sequence[Slot]) -> li
     assert player is not None
     keys = [f"{slot.key(0)}/draft" for slot in slots]
     asks = draw.asks(player, slots, [derive_seed(draw.seed, "draft", key) for key in keys])
-    wanted = [_Wanted(key, player, ask, slot.epoch > 0) for key, ask, slot in zip(keys, asks, slots, strict=True)]
+    wanted = [_Wanted(key, player, ask) for key, ask in zip(keys, asks, strict=True)]
     return [
         _offline(slot, 0, text) for slot, text in zip(slots, _texts(draw, wanted, trajectory.sampling), strict=True)
     ]
@@ -102,8 +105,7 @@ def _refinements(draw: Draw, trajectory: Refined, drafts: Sequence[Rollout]) -> 
         quote = _fitting(draw, player, draft.slot.problem, trajectory.template, chat.decode(draft.response_ids))
         ids = draw.cast.prompt_ids(player.role, draft.slot.problem, trajectory.template, quote)
         key = f"{draft.slot.key(0)}/refined/{content_key(quote)}"
-        is_paid = trajectory.draft.author == "initial" and draft.slot.epoch > 0
-        wanted.append(_Wanted(key, player, Ask(ids, derive_seed(draw.seed, "refined", key)), is_paid))
+        wanted.append(_Wanted(key, player, Ask(ids, derive_seed(draw.seed, "refined", key))))
         quotes.append(quote)
     texts = _texts(draw, wanted, trajectory.sampling)
     return [

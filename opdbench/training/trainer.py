@@ -14,10 +14,11 @@ from opdbench.engines.hf import HFEngine
 from opdbench.engines.hf_model import load_module
 from opdbench.errors import ConfigError
 from opdbench.flops import Shape
-from opdbench.method import Method
+from opdbench.method import Method, Mixed, Refined, Student, Trajectory
 from opdbench.model import Use
 from opdbench.outline import PROGRESS
 from opdbench.pricing import Shapes
+from opdbench.records import derive_seed
 from opdbench.trainer import Job, LocatedModel, Trained, TrainSettings
 from opdbench.training.cast import Cast, Player
 from opdbench.training.checkpoint import TrainingFiles
@@ -54,7 +55,7 @@ def _cast(job: Job, method: Method, settings: TrainSettings) -> tuple[Cast, Shap
         check_endings(job.student, teacher)
     own = compatible(job.student, job.student)
     size = min([own.size, *(shared.size for shared in vocabularies.values())])
-    student = _role(job.student, own, size, settings, trained=True)
+    student = _role(job.student, own, size, settings, trained=True, seed=job.seed)
 
     def frozen(model: LocatedModel, shared: SharedVocabulary) -> RoleModel:
         return _bare(student, model) if _is_base(job, model) else _role(model, shared, size, settings)
@@ -97,8 +98,14 @@ def _bare(student: RoleModel, model: LocatedModel) -> RoleModel:
 
 def _starts_from_initial(method: Method) -> bool:
     """Whether the student that training started from writes texts at any time."""
-    drawn = [method.trajectory(progress) for progress in PROGRESS]
-    return any(getattr(getattr(one, "draft", one), "author", "") == "initial" for one in drawn)
+    return any(_is_from_initial(method.trajectory(progress)) for progress in PROGRESS)
+
+
+def _is_from_initial(trajectory: Trajectory) -> bool:
+    if isinstance(trajectory, Mixed):
+        return _is_from_initial(trajectory.first) or _is_from_initial(trajectory.second)
+    drawn = trajectory.draft if isinstance(trajectory, Refined) else trajectory
+    return isinstance(drawn, Student) and drawn.author == "initial"
 
 
 def _player(role: RoleModel, model: LocatedModel, phase: Phase) -> Player:
@@ -106,14 +113,20 @@ def _player(role: RoleModel, model: LocatedModel, phase: Phase) -> Player:
 
 
 def _role(
-    model: LocatedModel, shared: SharedVocabulary, size: int, settings: TrainSettings, *, trained: bool = False
+    model: LocatedModel,
+    shared: SharedVocabulary,
+    size: int,
+    settings: TrainSettings,
+    *,
+    trained: bool = False,
+    seed: int = 0,
 ) -> RoleModel:
     """Load a model for one role; only the trained student keeps gradients, in float32."""
     dtype = torch.float32 if trained else getattr(torch, settings.dtype)
     module: Any = load_module(model, dtype=dtype, device=_device())
     module.requires_grad_(trained)
     if trained and settings.lora is not None:
-        module = _with_adapters(module, settings)
+        module = _with_adapters(module, settings, seed)
     shape = Shape.from_config(architecture(model), shared_vocab=size)
     ids = shared.own_ids(size)
     return RoleModel(
@@ -125,7 +138,8 @@ def _role(
     )
 
 
-def _with_adapters(module: Any, settings: TrainSettings) -> Any:
+def _with_adapters(module: Any, settings: TrainSettings, seed: int) -> Any:
+    """Put adapters on a module; their random part belongs to the training seed."""
     from peft import LoraConfig, get_peft_model
 
     assert settings.lora is not None
@@ -134,7 +148,9 @@ def _with_adapters(module: Any, settings: TrainSettings) -> Any:
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"
     )
-    return get_peft_model(module, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "adapters"))
+        return get_peft_model(module, config)
 
 
 def _engine(role: RoleModel, model: LocatedModel, use: Use) -> HFEngine:

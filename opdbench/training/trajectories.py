@@ -12,6 +12,7 @@ from opdbench.flops import generate_flops
 from opdbench.method import Sampling
 from opdbench.trainer import TrainingProblem
 from opdbench.training.cast import Cast, Player
+from opdbench.training.texts import KeptTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +67,32 @@ class Ask:
 
 @dataclass(slots=True)
 class Draw:
-    """Everything that drawing needs: who samples, what it costs, and the seed of this cell.
-
-    ``kept`` holds texts that later passes over the data use again. A resumed run starts without them and draws them
-    again from the same seeds: the same texts, charged as redone.
-    """
+    """Everything that drawing needs: who samples, what it costs, the seed of this cell, and texts to use again."""
 
     cast: Cast
     ledger: Ledger
     seed: int
     step: int
     max_tokens: int
-    kept: dict[str, Tokens]
+    kept: KeptTexts
 
     def asks(self, player: Player, slots: Sequence[Slot], seeds: Sequence[int]) -> list[Ask]:
         """Return the plain prompts of slots as one player sees them."""
         prompts = [self.cast.prompt_ids(player.role, slot.problem) for slot in slots]
         return [Ask(ids, seed) for ids, seed in zip(prompts, seeds, strict=True)]
 
-    def sample(self, player: Player, asks: Sequence[Ask], sampling: Sampling, *, again: bool = False) -> list[Tokens]:
-        """Let one player write, and charge it; ``again`` marks what was paid before."""
-        limit = self.max_tokens if sampling.max_tokens is None else min(sampling.max_tokens, self.max_tokens)
-        resolved = Sampling(sampling.temperature, sampling.top_p, sampling.top_k, limit)
+    def limit(self, sampling: Sampling) -> int:
+        """Return the longest response under a sampling, in tokens."""
+        return self.max_tokens if sampling.max_tokens is None else min(sampling.max_tokens, self.max_tokens)
+
+    def sample(self, player: Player, asks: Sequence[Ask], sampling: Sampling) -> list[Tokens]:
+        """Let one player write, and charge it."""
+        resolved = Sampling(sampling.temperature, sampling.top_p, sampling.top_k, self.limit(sampling))
         requests = [
             TokenPrompt((*ask.prompt_ids, *player.role.own_ids(ask.prefix_ids)), ask.seed, ask.max_tokens)
             for ask in asks
         ]
-        with self.ledger.phase("redone" if again else player.phase) as meter:
+        with self.ledger.phase(player.phase) as meter:
             answers = player.generate(requests, resolved)
             for request, answer in zip(requests, answers, strict=True):
                 count = len(answer.token_ids)
