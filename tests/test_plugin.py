@@ -41,8 +41,11 @@ print(opdbench.__file__)
 """
 
 
-BOARD = SMALL.partition('[[rows]]\nid = "sft"')[0].replace("3e10", "6e9").replace('"opd"', '"acme"').replace(
-    '[models.trained]\npath = "cell:opd"\n', ""
+BOARD = (
+    SMALL.partition('[[rows]]\nid = "sft"')[0]
+    .replace("3e10", "6e9")
+    .replace('"opd"', '"acme"')
+    .replace('[models.trained]\npath = "cell:opd"\n', "")
 )
 
 
