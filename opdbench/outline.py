@@ -208,10 +208,11 @@ def _check_policy_gradient(term: PolicyGradient, trajectory: Trajectory, needs: 
         raise ConfigError(f"a policy gradient on {type(trajectory).__name__} would train on tokens of another policy")
     if isinstance(trajectory, Student) and trajectory.author == "initial":
         raise ConfigError("a policy gradient on rollouts of the initial student is not on-policy")
-    if not trajectory.sampling.is_exact and term.rollout_correction is None:
+    if not trajectory.sampling.is_exact:
+        # No correction helps: engines tell the log-probability at temperature 1, whatever they sampled with.
         raise ConfigError(
             f"a policy gradient on tokens drawn with {trajectory.sampling} is biased; sample at temperature 1, "
-            "top-p 1, top-k off, or set rollout_correction"
+            "top-p 1, top-k off"
         )
     if teacher_writes(trajectory) and term.where is None:
         raise ConfigError("a policy gradient on a batch that holds the teacher's tokens needs where=")

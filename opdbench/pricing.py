@@ -21,6 +21,7 @@ from opdbench.method import (
     Mixed,
     Need,
     Refined,
+    RolloutLogp,
     Student,
     TeacherPrefix,
     TeacherSamples,
@@ -73,12 +74,13 @@ class Cost:
 
 
 def needs_pre_update_pass(needs: tuple[Need, ...]) -> bool:
-    """Whether a student forward pass before the update is asked for; sampled log-probabilities alone are free."""
-    return any(
-        (isinstance(need, Argmax | Entropy) and need.role == "student")
-        or (isinstance(need, Logp) and need.role == "student" and need.at == "teacher_argmax")
-        for need in needs
-    )
+    """Whether a student forward pass before the update is asked for.
+
+    The sampler's log-probabilities of what it sampled are there without one; a correction between sampler and trainer
+    needs both.
+    """
+    asked = (isinstance(need, Argmax | Entropy | Logp) and need.role == "student" for need in needs)
+    return any(asked) or RolloutLogp() in needs
 
 
 def prompt_bound(method: Method, progress: float, shapes: Shapes, lengths: Lengths) -> Cost:

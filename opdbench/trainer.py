@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from opdbench.budget import Budget, Ledger
 from opdbench.method import Method
@@ -53,10 +53,17 @@ class TrainSettings(BaseModel):
     lora: LoRA | None = None
     """None trains all weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """With bfloat16 a rollout batch has one update: ratios of later ones would compare two number formats."""
     observe_reward_every: int = Field(1, ge=0)
     """Grade training rollouts every this many batches where no method asks for it, off the budget; 0 is never."""
     diagnose_every: int = Field(0, ge=0)
     """Take the diagnostics of docs/metrics.md every this many batches, off the budget; 0 is never."""
+
+    @model_validator(mode="after")
+    def _one_number_format(self) -> Self:
+        if self.dtype == "bfloat16" and self.updates_per_batch > 1:
+            raise ValueError("bfloat16 allows one update per batch: set updates_per_batch = 1, or dtype = 'float32'")
+        return self
 
     OBSERVATION: ClassVar[frozenset[str]] = frozenset({"observe_reward_every", "diagnose_every"})
     """Settings that shape the log and nothing else."""

@@ -271,9 +271,14 @@ def test_the_plan_refuses(probe: _Probe, message: str) -> None:
         check_method(probe, num_vocabulary=64)
 
 
-def test_inexact_sampling_is_accepted_with_a_correction_and_teacher_tokens_with_a_region() -> None:
+def test_no_correction_mends_inexact_sampling() -> None:
+    """Engines tell log-probabilities at temperature 1: the weight between engine and trainer says nothing about it."""
     corrected = _Probe(made=_pg(rollout_correction=5.0), drawn=Student(HOT), asked=(Logp("teacher"), RolloutLogp()))
-    assert check_method(corrected) == {"teacher"}
+    with pytest.raises(ConfigError, match="is biased"):
+        check_method(corrected)
+
+
+def test_a_policy_gradient_beside_teacher_tokens_is_accepted_with_a_region() -> None:
     assert check_method(_Probe(made=_masked, drawn=TeacherPrefix(0.5))) == {"teacher"}
 
 

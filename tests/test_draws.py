@@ -120,7 +120,7 @@ def texts_by_problem(rollouts: Sequence[Rollout]) -> dict[str, tuple[tuple[int, 
 
 
 def prompt_of(cast: Cast, player: Player, slot: Slot) -> tuple[int, ...]:
-    return cast.prompt_ids(player.role, slot.problem)
+    return cast.prompt_ids(player.chat, slot.problem)
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +389,7 @@ def test_refinements_answer_a_prompt_that_quotes_the_draft(cast, author):
     player, chat = cast.teacher_players[""], cast.student.chat
     prompts = {}
     for rollout in draw_rollouts(draw, Refined(draft=Student(author=author)), slots_of()):
-        prompt = cast.prompt_ids(player.role, rollout.slot.problem, "refine", rollout.draft)
+        prompt = cast.prompt_ids(player.chat, rollout.slot.problem, "refine", rollout.draft)
         text = REFINE.format(prompt=rollout.slot.problem.problem.prompt, draft=rollout.draft)
         assert chat.tokenizer.decode(prompt) == f"<u>{text}<a>"
         assert rollout.draft == chat.decode(rollout.draft_ids)
@@ -469,7 +469,7 @@ def test_an_over_long_draft_loses_its_end(pair):
     spoken = [r.slot.index for r in draw_rollouts(new_draw(cast), Refined(), slots_of()) if r.draft]
     slots = [slot for slot in slots_of(problems=problems) if slot.index in spoken]
     for rollout in draw_rollouts(new_draw(cast), Refined(), slots):
-        prompt = cast.prompt_ids(player.role, rollout.slot.problem, "refine", rollout.draft)
+        prompt = cast.prompt_ids(player.chat, rollout.slot.problem, "refine", rollout.draft)
         whole = cast.student.chat.decode(rollout.draft_ids)
         assert len(prompt) <= cast.longest_quoting
         assert whole.startswith(rollout.draft)

@@ -136,7 +136,7 @@ class Stage:
 
     def _exact(self, rollout: Rollout) -> Rollout:
         """Put in the engine's place a trainer that agrees with it to the last digit: engines round to float32."""
-        prompt = self.cast.prompt_ids(self.cast.student, rollout.slot.problem)
+        prompt = self.cast.prompt_ids(self.cast.student.chat, rollout.slot.problem)
         hidden = self.cast.student.score_hidden([(prompt, rollout.response_ids)], HUGE)
         need, ids = Logp("student"), torch.tensor(rollout.response_ids)
         exact = head_scores(hidden, self.cast.student.head_VH, {need: ids})[need].tolist()

@@ -166,7 +166,7 @@ def test_keys_do_not_depend_on_the_order_of_the_file(folder: Path) -> None:
         "train.updates_per_batch=2",
         'data.train=["lab_add", "lab_run"]',
         "models.teacher.system_prompt=Be brief.",
-        "models.student.rollout.prefill=So",
+        "models.teacher.rollout.prefill=So",
         "models.student.overrides.rope_theta=5.0",
         "models.teacher.path=student",
     ],
@@ -202,7 +202,7 @@ def test_what_does_not_leaves_the_key_alone(folder: Path, change: str) -> None:
 
 def test_training_settings_do_not_touch_a_model_as_it_is(folder: Path) -> None:
     before = keys(plan(folder))
-    after = keys(plan(folder, "budget.limit=2e11", "train.learning_rate=1.0", "models.student.rollout.prefill=So"))
+    after = keys(plan(folder, "budget.limit=2e11", "train.learning_rate=1.0", "models.teacher.rollout.prefill=So"))
     assert before["student", 0] == after["student", 0]
 
 
@@ -226,7 +226,7 @@ def test_sources_name_their_provider_and_their_content(folder: Path) -> None:
     assert sources["source"] != method_sources("sft", load("methods", "sft"))["source"]
     assert trainer_sources("torch")["core"] == core_digest()
     opd = plan(folder).cell("opd", 0)
-    assert set(opd.sources["libraries"]) == {"torch", "transformers"}
+    assert set(opd.sources["libraries"]) == {"peft", "torch", "transformers"}
 
 
 def test_hub_models_are_known_by_revision_and_not_fetched(folder: Path) -> None:

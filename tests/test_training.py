@@ -14,9 +14,11 @@ from opdbench.api import Interrupted, Method
 from opdbench.budget import Ledger, StepRecord, replay
 from opdbench.engines.engine import EngineSettings
 from opdbench.engines.hf import HFEngine
+from opdbench.errors import ConfigError
 from opdbench.store import RecordLog
 from opdbench.trainer import LoRA, Trained
 from opdbench.training.trainer import TorchTrainer
+from opdbench_trainers.exopd import ExOPD
 from opdbench_trainers.fkl import FKL
 from opdbench_trainers.opd import OPD
 from opdbench_trainers.rkl import RKL
@@ -153,6 +155,28 @@ def test_several_updates_per_batch(pair, tmp_path):
     settings = SETTINGS.model_copy(update={"updates_per_batch": 2})
     trained, _ = run(job(tmp_path, OPD(clip=(0.2, 0.2), dual_clip=3.0), *pair, settings=settings))
     assert trained.summary["optimizer_steps"] > 1.5 * trained.summary["steps"]
+
+
+def test_a_correction_takes_the_trainers_side_from_a_pass_that_is_paid(pair, tmp_path):
+    settings = SETTINGS.model_copy(update={"updates_per_batch": 2})
+    one = job(tmp_path / "one", ExOPD(extrapolation=1.0), *pair, settings=settings)
+    other = job(tmp_path / "other", ExOPD(extrapolation=1.0, correction=5.0), *pair, settings=settings)
+    spent = [run(given)[1].totals()["pre_update"] for given in (one, other)]
+    assert spent[0]["flops"] == spent[0]["scored_tokens"] == 0
+    assert spent[1]["flops"] > 0 < spent[1]["scored_tokens"]
+
+
+def test_a_budget_that_nothing_counts_on_ends_with_a_message(pair, tmp_path):
+    """Kept teacher texts cost no tokens in a later pass: without a guard, training would never end."""
+    with pytest.raises(ConfigError, match="cost no tokens"):
+        run(job(tmp_path, SFT(), *pair, axis="tokens", limit=1e5))
+
+
+def test_a_domain_without_a_teacher_is_refused_before_anything_is_paid(pair, tmp_path):
+    student, teacher = pair
+    with pytest.raises(ConfigError, match="no teacher for problems of domain"):
+        run(job(tmp_path, OPD(), student, teacher, teachers={"music": teacher}))
+    assert not list(tmp_path.rglob("steps.jsonl"))
 
 
 def test_adapters_are_merged(pair, tmp_path):

@@ -83,8 +83,10 @@ class RowTuning(_Record):
     final: FinalScore | None
 
     def rates(self) -> list[TriedSetting]:
-        """Return the trials at the row's own constants that came to a score."""
-        return [trial for trial in self.trials if not trial.config and trial.score is not None]
+        """Return the trials at the row's own constants that ended well; one that diverged has no score to show."""
+        return [
+            trial for trial in self.trials if not trial.config and trial.score is not None and trial.status == "done"
+        ]
 
 
 class Tuning(_Record):
@@ -102,11 +104,14 @@ class Tuning(_Record):
     marks: tuple[str, ...] = ()
 
     def collapses(self, row: str) -> bool:
-        """Whether the best of at least three learning rates stays under half of the untrained student."""
+        """Whether at least three learning rates were run, and each diverged or stays under half of the student."""
         found = self.rows[row]
-        scores = [trial.score for trial in found.rates() if trial.score is not None]
         untrained = self.students[found.student].score
-        return len(scores) >= ENOUGH and untrained is not None and max(scores) < COLLAPSED * untrained
+        scores = [trial.score for trial in found.rates() if trial.score is not None]
+        diverged = [trial for trial in found.trials if not trial.config and trial.status == "diverged"]
+        if untrained is None or len(scores) + len(diverged) < ENOUGH:
+            return False
+        return all(score < COLLAPSED * untrained for score in scores)
 
 
 def reached(result: Result) -> Reached:

@@ -31,6 +31,7 @@ def is_lean(module: Any) -> bool:
         and module.device.type == "cpu"
         and config.hidden_size <= _MAX_HIDDEN
         and config.hidden_act == "silu"
+        and not getattr(config, "mlp_bias", False)
         and rope.get("rope_type") == "default"
         and attends_to_all(config)
         and not any(hasattr(part, "lora_A") for part in module.modules())

@@ -102,6 +102,7 @@ def _check(
     tasks: list[Task],
 ) -> None:
     """Refuse what the loop could not compute, or what would bias the gradient."""
+    _check_presentation(board, row, at)
     try:
         roles = check_method(method, num_vocabulary=known_vocabulary(row, models, settings), tasks=tasks)
     except ConfigError as error:
@@ -116,10 +117,24 @@ def _check(
         raise board.origin.error(at, str(error)) from error
 
 
+def _check_presentation(board: BoardConfig, row: RowConfig, at: Location) -> None:
+    """Refuse a student that samples under another prompt than the one it is trained under."""
+    entry = board.models.get(row.student_name)
+    if entry is None:
+        return
+    sampled, scored = (entry.presentation(use).model_dump(exclude={"stop"}) for use in ("rollout", "scoring"))
+    if sampled != scored:
+        raise board.origin.error(
+            at,
+            f"student {row.student_name!r} is shown other prompts in rollouts than in scoring: what it samples would "
+            "not be its own policy's; give both the same presentation (stop may differ)",
+        )
+
+
 def _training(board: BoardConfig, position: int) -> tuple[Task, PlannedTask]:
     at = ("data", "train", position)
     task: Task = with_errors(board, at, "tasks", board.data.train[position])
-    return task, _planned(board, at, task, "train")
+    return task, _planned(board, at, task, "train", grader=task.grader.id)
 
 
 def _evaluation(board: BoardConfig, row: RowConfig) -> tuple[PlannedTask, ...]:

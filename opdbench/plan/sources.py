@@ -14,10 +14,10 @@ from typing import Any
 from opdbench.method import Method
 from opdbench.registry import Plugin, find
 
-CORE = ("budget", "checkpoints", "engines", "flops", "training", "method", "pricing.py")
+CORE = ("budget", "checkpoints", "engines", "flops", "training", "method", "pricing.py", "records.py")
 """Parts of this package that shape a checkpoint."""
 
-LIBRARIES = ("torch", "transformers")
+LIBRARIES = ("peft", "torch", "transformers")
 
 
 def trainer_sources(id: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Batch:
     def _context(self, role: Role, model: RoleModel, rollout: Rollout) -> Context:
         template = self._method.templates.get(role, "plain")
         draft = rollout.draft if template != "plain" else ""
-        return self._cast.prompt_ids(model, rollout.slot.problem, template, draft), rollout.response_ids
+        return self._cast.prompt_ids(model.chat, rollout.slot.problem, template, draft), rollout.response_ids
 
     def _values(self, needs: tuple[Need, ...]) -> dict[Need, Tensor]:
         values: dict[Need, Tensor] = {Logp("student"): self.packed.rollout_logp_N}
@@ -114,14 +114,11 @@ class Batch:
         for role in ("teacher", "reference"):
             if asked[role]:
                 values |= self._score(role, asked[role], values)
-        charged = needs_pre_update_pass(needs)
-        if charged or (asked["student"] and bool(self.packed.rollout_logp_N.isnan().any())):
-            values |= self._score("student", [Logp("student"), *asked["student"]], values, charged=charged)
+        if needs_pre_update_pass(needs):
+            values |= self._score("student", list(dict.fromkeys([Logp("student"), *asked["student"]])), values)
         return values
 
-    def _score(
-        self, role: Role, needs: Sequence[Need], values: dict[Need, Tensor], *, charged: bool = True
-    ) -> dict[Need, Tensor]:
+    def _score(self, role: Role, needs: Sequence[Need], values: dict[Need, Tensor]) -> dict[Need, Tensor]:
         """Score the batch under one role; several models may share it, each for its own sequences."""
         wanted: dict[Need, Tensor | None] = {
             need: self._ids(need, values) for need in needs if not isinstance(need, Distribution)
@@ -130,8 +127,7 @@ class Batch:
         with self._ledger.phase(_PHASE[role]) as meter:
             for model, members in self._by_model(role).items():
                 seen = self._see(role, model, members)
-                if charged:
-                    self._charge(meter, role, model, members)
+                self._charge(meter, role, model, members)
                 mine: dict[Need, Tensor | None] = {
                     need: None if ids is None else ids[seen.rows_n] for need, ids in wanted.items()
                 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opdbench.budget import Phase
+from opdbench.engines.chat import Chat
 from opdbench.engines.engine import TokenEngine, TokenPrompt, Tokens
 from opdbench.method import Role, Sampling
 from opdbench.trainer import TrainingProblem
@@ -14,10 +15,11 @@ from opdbench.training.roles import RoleModel
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A model that samples: its engine, and the role model whose prompts and architecture it shares."""
+    """A model that samples: its engine, how it is shown prompts, and the role model whose architecture it shares."""
 
     role: RoleModel
     engine: TokenEngine
+    chat: Chat
     phase: Phase
 
     def generate(self, prompts: Sequence[TokenPrompt], sampling: Sampling) -> list[Tokens]:
@@ -65,20 +67,20 @@ class Cast:
         return self.teacher_players[self.teacher_key(problem)]
 
     def prompt_ids(
-        self, model: RoleModel, problem: TrainingProblem, template: str = "plain", draft: str = ""
+        self, chat: Chat, problem: TrainingProblem, template: str = "plain", draft: str = ""
     ) -> tuple[int, ...]:
-        """Return a prompt's ids for one model, remembered unless it quotes a draft.
+        """Return a prompt's ids for one model in one use, remembered unless it quotes a draft.
 
         Raises:
             DataError: the prompt is longer than ``max_prompt_tokens``, a quoted draft not counted.
         """
-        key = (id(model), problem.task.id, problem.problem.id, template)
+        key = (id(chat), problem.task.id, problem.problem.id, template)
         if not draft and key in self._prompts:
             return self._prompts[key]
         message = problem.task.message(problem.problem, template, draft)
         is_quoting = "{draft}" in problem.task.templates.get(template, "")
         limit = self.longest_quoting if is_quoting else self.max_prompt_tokens
-        ids = tuple(model.chat.prompt_ids(message, max_tokens=limit))
+        ids = tuple(chat.prompt_ids(message, max_tokens=limit))
         if not draft:
             self._prompts[key] = ids
         return ids

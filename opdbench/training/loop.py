@@ -15,7 +15,7 @@ from opdbench.engines.engine import DivergedError
 from opdbench.errors import ConfigError
 from opdbench.flops import train_flops
 from opdbench.method import Method, Term
-from opdbench.pricing import Lengths, Shapes, prompt_bound
+from opdbench.pricing import Shapes
 from opdbench.trainer import Checkpoint, Interrupted, Job, Trained, TrainSettings
 from opdbench.training.batch import Batch
 from opdbench.training.cast import Cast
@@ -23,6 +23,7 @@ from opdbench.training.checkpoint import TrainingFiles
 from opdbench.training.draws import draw_rollouts
 from opdbench.training.metrics import step_metrics
 from opdbench.training.observer import Observer
+from opdbench.training.room import Room
 from opdbench.training.stream import PromptStream, learning_rate
 from opdbench.training.student import StepReport, TrainedStudent
 from opdbench.training.trajectories import Draw
@@ -30,8 +31,6 @@ from opdbench.training.trajectories import Draw
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 5.0
-SMALLEST_CUT = 16
-"""The last batch is cut to what fits, but not below 1/16 of a full one: less is left unspent."""
 
 
 @dataclass(slots=True)
@@ -42,6 +41,7 @@ class Counters:
     prompts: int = 0
     rollouts: int = 0
     dropped: int = 0
+    unpaid: int = 0
     optimizer_steps: int = 0
     diverged: bool = False
     finished: bool = False
@@ -68,6 +68,7 @@ class Loop:
         self.stream = PromptStream(job.problems, job.seed)
         self.counters = Counters(**files.resume(student, ledger))
         self._observer = Observer(settings, ledger)
+        self._room = Room(method, settings, shapes, ledger)
         self._snapshot: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
 
@@ -82,7 +83,7 @@ class Loop:
             if self.job.stop():
                 self._save()
                 raise Interrupted
-            count = self._num_prompts()
+            count = self._room.num_prompts()
             if count == 0 or self.counters.diverged:
                 self._finish()
             else:
@@ -90,45 +91,33 @@ class Loop:
         self.ledger.stop_clock()
         return self._trained()
 
-    # How much fits
-
-    def _bound(self) -> float | None:
-        lengths = Lengths(self.settings.max_prompt_tokens, self.settings.max_tokens)
-        cost = prompt_bound(self.method, self.ledger.progress(), self.shapes, lengths)
-        return cost.on(self.ledger.budget.axis)
-
-    def _num_prompts(self) -> int:
-        """Return how many prompts the next batch has: all, what still fits, or none."""
-        full, axis = self.settings.prompts_per_step, self.ledger.budget.axis
-        if axis == "steps":
-            return full if self.ledger.remaining() >= self.settings.updates_per_batch else 0
-        bound = self._bound()
-        if bound is None:
-            return full if self.ledger.room_for() else 0
-        fitting = min(full, int(self.ledger.remaining() // bound))
-        return fitting if fitting >= max(1, full // SMALLEST_CUT) else 0
-
-    def _step_bound(self, count: int) -> float | None:
-        if self.ledger.budget.axis == "steps":
-            return self.settings.updates_per_batch
-        bound = self._bound()
-        return None if bound is None else bound * count
-
     # One rollout batch
 
     def _one_batch(self, count: int) -> None:
         open_fractions = [f for f in self.job.fractions if str(f) not in self.counters.checkpoints]
-        due = self.ledger.due(open_fractions, self._step_bound(count))
+        due = self.ledger.due(open_fractions, self._room.step_bound(count))
         self._snapshot = self.student.copy() if due else None
         before = self._position()
         record, metrics = self._train_on(count)
         with self.ledger.phase("checkpoint"):
             self.files.log_step(record, metrics)
+        self._check_spend(record, count)
         for fraction in record.crossed(open_fractions):
             self._write_checkpoint(fraction, self._snapshot, before)
         self.job.report(self.counters.step, self.ledger.progress(), metrics)
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self._save()
+
+    def _check_spend(self, record: StepRecord, count: int) -> None:
+        """Refuse to go on for ever where a whole pass over the data costs nothing on the budget's axis.
+
+        Raises:
+            ConfigError: it does.
+        """
+        self.counters.unpaid = 0 if record.spend_after > record.spend_before else self.counters.unpaid + count
+        if self.counters.unpaid >= len(self.job.problems):
+            axis = self.ledger.budget.axis
+            raise ConfigError(f"{self.counters.unpaid} prompts in a row cost no {axis}; this budget needs another axis")
 
     def _train_on(self, count: int) -> tuple[StepRecord, dict[str, float]]:
         self.ledger.begin_step()

@@ -134,17 +134,18 @@ class BatchScores:
 
     def quantile(self, values: Tensor, q: float) -> Tensor:
         """See ``method.Scores``; sorted, since torch.quantile refuses more than 2^24 values."""
-        ordered = values.sort().values
+        ordered = values[~values.isnan()].sort().values
         position = q * (len(ordered) - 1)
         low = int(position)
         high = min(low + 1, len(ordered) - 1)
         return ordered[low] + (position - low) * (ordered[high] - ordered[low])
 
     def top_fraction(self, values: Tensor, fraction: float) -> Tensor:
-        """See ``method.Scores``; ties go to the earlier token."""
-        count = max(1, int(fraction * len(values)))
-        chosen = values.sort(descending=True, stable=True).indices[:count]
-        return torch.zeros_like(values, dtype=torch.bool).index_fill_(0, chosen, True)
+        """See ``method.Scores``; ties go to the earlier token, and what is not known is never chosen."""
+        known = ~values.isnan()
+        count = max(1, int(fraction * int(known.sum())))
+        chosen = values.where(known, -torch.inf).sort(descending=True, stable=True).indices[:count]
+        return torch.zeros_like(known).index_fill_(0, chosen, True) & known
 
     def group_advantage(
         self, *, std: Literal["sample", "population"] | None = "sample", baseline: Tensor | None = None

@@ -48,7 +48,7 @@ def _limit(draw: Draw, text: _Wanted, sampling: Sampling) -> int:
 def _teacher_text(draw: Draw, slot: Slot, key: str, max_tokens: int | None = None) -> _Wanted:
     """Return a teacher's answer to the plain prompt; its seed belongs to the problem, so that a resumed run agrees."""
     player = draw.cast.teacher_player(slot.problem)
-    ids = draw.cast.prompt_ids(player.role, slot.problem)
+    ids = draw.cast.prompt_ids(player.chat, slot.problem)
     return _Wanted(key, player, Ask(ids, derive_seed(draw.seed, "teacher", key), max_tokens=max_tokens))
 
 
@@ -103,7 +103,7 @@ def _refinements(draw: Draw, trajectory: Refined, drafts: Sequence[Rollout]) -> 
     for draft in drafts:
         player = draw.cast.teacher_player(draft.slot.problem)
         quote = _fitting(draw, player, draft.slot.problem, trajectory.template, chat.decode(draft.response_ids))
-        ids = draw.cast.prompt_ids(player.role, draft.slot.problem, trajectory.template, quote)
+        ids = draw.cast.prompt_ids(player.chat, draft.slot.problem, trajectory.template, quote)
         key = f"{draft.slot.key(0)}/refined/{content_key(quote)}"
         wanted.append(_Wanted(key, player, Ask(ids, derive_seed(draw.seed, "refined", key))))
         quotes.append(quote)
@@ -116,7 +116,7 @@ def _refinements(draw: Draw, trajectory: Refined, drafts: Sequence[Rollout]) -> 
 
 def _fitting(draw: Draw, player: Player, problem: TrainingProblem, template: str, draft: str) -> str:
     """Cut a draft from its end until the prompt that quotes it fits, as the code of arXiv 2606.08432 does."""
-    chat = player.role.chat
+    chat = player.chat
     excess = len(chat.prompt_ids(problem.task.message(problem.problem, template, draft))) - draw.cast.longest_quoting
     ids = chat.response_ids(draft)[:-1]
     if excess <= 0 or not ids:

@@ -15,7 +15,6 @@ from opdbench.engines.hf_model import load_module
 from opdbench.errors import ConfigError
 from opdbench.flops import Shape
 from opdbench.method import Method, Mixed, Refined, Student, Trajectory
-from opdbench.model import Use
 from opdbench.outline import PROGRESS
 from opdbench.pricing import Shapes
 from opdbench.records import derive_seed
@@ -37,11 +36,12 @@ class TorchTrainer:
         """See ``trainer.Trainer``.
 
         Raises:
-            ConfigError: the row names no method, or no teacher for a method that scores with one.
+            ConfigError: the row names no method, or teachers that leave a problem without one.
             ModelError: a model cannot be loaded, or teacher and student share no vocabulary.
         """
         if job.method is None or job.settings is None:
             raise ConfigError("the torch trainer needs a method in the row and a [train] table in the board")
+        _check_domains(job)
         with ledger.phase("start_up"):
             cast, shapes = _cast(job, job.method, job.settings)
             student = TrainedStudent(cast.student, job.settings)
@@ -49,19 +49,31 @@ class TorchTrainer:
         return Loop(job, job.method, job.settings, cast, student, shapes, ledger, files).run()
 
 
+def _check_domains(job: Job) -> None:
+    """Refuse teachers by domain that leave a problem without one, before anything is paid for it."""
+    if not job.teachers or "" in job.teachers:
+        return
+    lost = sorted({p.problem.domain for p in job.problems} - job.teachers.keys())
+    if lost:
+        raise ConfigError(
+            f"no teacher for problems of domain {', '.join(map(repr, lost))}; name one under teachers, or a default"
+        )
+
+
 def _cast(job: Job, method: Method, settings: TrainSettings) -> tuple[Cast, Shapes]:
     vocabularies = {name: compatible(job.student, teacher) for name, teacher in job.teachers.items()}
     for teacher in job.teachers.values():
         check_endings(job.student, teacher)
     own = compatible(job.student, job.student)
-    size = min([own.size, *(shared.size for shared in vocabularies.values())])
+    read = None if job.reference is None else compatible(job.student, job.reference)
+    size = min(shared.size for shared in (own, *vocabularies.values(), *([] if read is None else [read])))
     student = _role(job.student, own, size, settings, trained=True, seed=job.seed)
 
     def frozen(model: LocatedModel, shared: SharedVocabulary) -> RoleModel:
         return _bare(student, model) if _is_base(job, model) else _role(model, shared, size, settings)
 
     teachers = {name: frozen(job.teachers[name], shared) for name, shared in vocabularies.items()}
-    reference = None if job.reference is None else frozen(job.reference, compatible(job.student, job.reference))
+    reference = None if job.reference is None or read is None else frozen(job.reference, read)
     initial = frozen(job.student, own) if _starts_from_initial(method) else None
     cast = Cast(
         student=student,
@@ -109,7 +121,9 @@ def _is_from_initial(trajectory: Trajectory) -> bool:
 
 
 def _player(role: RoleModel, model: LocatedModel, phase: Phase) -> Player:
-    return Player(role, _engine(role, model, "rollout"), phase)
+    """Return a role as a model that samples, shown prompts as in rollouts."""
+    chat, ids = Chat.open(model, "rollout"), None if role.ids_V is None else role.ids_V.tolist()
+    return Player(role, HFEngine(role.base, chat, vocab_size=role.num_shared, own_ids=ids), chat, phase)
 
 
 def _role(
@@ -151,11 +165,6 @@ def _with_adapters(module: Any, settings: TrainSettings, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "adapters"))
         return get_peft_model(module, config)
-
-
-def _engine(role: RoleModel, model: LocatedModel, use: Use) -> HFEngine:
-    ids = None if role.ids_V is None else role.ids_V.tolist()
-    return HFEngine(role.base, Chat.open(model, use), vocab_size=role.num_shared, own_ids=ids)
 
 
 def _device() -> str:

@@ -78,7 +78,7 @@ class Draw:
 
     def asks(self, player: Player, slots: Sequence[Slot], seeds: Sequence[int]) -> list[Ask]:
         """Return the plain prompts of slots as one player sees them."""
-        prompts = [self.cast.prompt_ids(player.role, slot.problem) for slot in slots]
+        prompts = [self.cast.prompt_ids(player.chat, slot.problem) for slot in slots]
         return [Ask(ids, seed) for ids, seed in zip(prompts, seeds, strict=True)]
 
     def limit(self, sampling: Sampling) -> int:

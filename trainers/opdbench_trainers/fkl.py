@@ -1,9 +1,9 @@
 """FKL: forward KL to the teacher on the student's own rollouts, full vocabulary or the teacher's top k."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from opdbench.api import Distribution, Divergence, Method, Need, Recipe, Scores, Student, Term
 
@@ -31,6 +31,12 @@ class FKL(Method):
     """Cap each vocabulary entry of it instead, as forks of OPSD do."""
     floor: float | None = None
     """Clamp a position's divergence from below: a raw top-k sum can be negative."""
+
+    @model_validator(mode="after")
+    def _one_cap(self) -> Self:
+        if self.position_cap is not None and self.entry_cap is not None:
+            raise ValueError("position_cap and entry_cap are two methods; set one of them")
+        return self
 
     def trajectory(self, progress: float) -> Student:
         """One rollout per prompt by the current student."""

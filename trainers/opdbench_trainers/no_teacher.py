@@ -14,8 +14,8 @@ class NoTeacher(Method):
 
     Paper: none; the idea of controls that use no teacher is from arXiv 2608.31046.
     Upstream: none.
-    Deviates: from OPD in the teacher alone; the construction is ours. The board's reference must be the student's
-        start, which it is by default.
+    Deviates: from OPD in the teacher alone; the construction is ours. The row's reference must be the student's
+        start (reference = "self").
     """
 
     title: ClassVar[str] = "No teacher (control)"
