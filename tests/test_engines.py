@@ -15,7 +15,7 @@ from opdbench.engines.engine import DivergedError, EngineSettings, Prompt, Token
 from opdbench.engines.hf import HFEngine
 from opdbench.engines.hf_model import load_module
 from opdbench.engines.kv_cache import new_cache
-from opdbench.engines.lean import LeanStep, is_lean
+from opdbench.engines.lean import LeanCache, LeanStep, is_lean
 from opdbench.engines.sampler import Uniforms, draw
 from opdbench.engines.scripted import ScriptedEngine
 from opdbench.errors import DataError, EngineError, ModelError
@@ -84,13 +84,15 @@ def test_a_lean_step_is_the_module_s_own(tmp_path, kind):
     with torch.inference_mode():
         cache = new_cache(module.config)
         module(input_ids=ids_BT[:, :4], past_key_values=cache, use_cache=True)
-        step, mask = LeanStep(module), torch.ones(3, 1, 1, 9, dtype=torch.bool)
+        lean, step, mask = LeanCache(cache), LeanStep(module), torch.ones(3, 1, 1, 9, dtype=torch.bool)
         for t in range(4, 9):
-            found = step(ids_BT[:, t], torch.full((3,), t), mask[..., : t + 1], cache)
+            found = step(ids_BT[:, t], torch.full((3,), t), mask[..., : t + 1], lean)
             torch.testing.assert_close(found, module(input_ids=ids_BT[:, : t + 1]).logits[:, -1], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "config"), [("qwen3_moe", {}), ("qwen3", {"hidden_size": 1024})])
+@pytest.mark.parametrize(
+    ("kind", "config"), [("qwen3_moe", {}), ("qwen3", {"hidden_size": 1024}), ("llama", {"mlp_bias": True})]
+)
 def test_what_a_lean_step_does_not_cover_stays_with_transformers(tmp_path, kind, config):
     assert not is_lean(load_module(save_checkpoint(tmp_path, kind, **config), device="cpu"))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from opdbench.engines.engine import DivergedError, TokenPrompt, Tokens
 from opdbench.engines.kv_cache import PastMask, attends_to_all, new_cache
-from opdbench.engines.lean import LeanStep, is_lean
+from opdbench.engines.lean import LeanCache, LeanStep, is_lean
 from opdbench.engines.sampler import Uniforms, draw
 from opdbench.errors import EngineError
 from opdbench.method import Sampling
@@ -107,16 +107,20 @@ class _Batch:
         self.is_open_B = limits_B > 0
         self.lengths = np.zeros(len(prompts), dtype=int)
         self.steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self.cache, self.is_simple = new_cache(config), attends_to_all(config)
+        self.cache: Any = new_cache(config)
+        self.is_simple = attends_to_all(config)
 
     def prefill(self) -> Tensor:
         """Run the prompts."""
         ids_BP, mask_BP = _left_padded(self.prompts, self.decoder.device)
         self.past = PastMask(mask_BP, is_simple=self.is_simple)
         positions_BP = (mask_BP.cumsum(dim=1) - 1).clamp_(min=0)
-        return self.decoder.logits(
+        logits_BV = self.decoder.logits(
             input_ids=ids_BP, attention_mask=mask_BP, position_ids=positions_BP, past_key_values=self.cache
         )
+        if self.decoder.lean is not None:
+            self.cache = LeanCache(self.cache)
+        return logits_BV
 
     def take(self, logits_BV: Tensor) -> bool:
         """Draw one token per row, and return whether any row goes on.
