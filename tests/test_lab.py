@@ -20,6 +20,7 @@ POOLS: tuple[Pool, ...] = ("train", "validation", "test")
 MODELS = Path(str(files("opdbench_tasks") / "lab_models"))
 NAMES = ("student", "student-cross", "teacher", "teacher-base", "teacher-clean", "teacher-code", "teacher-math")
 MAX_TOKENS = 64
+BOARD_TOKENS = 48
 MAX_BYTES = 3.6e6
 
 
@@ -149,15 +150,16 @@ def test_special_tokens(tokenizer):
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
 def test_every_template_and_its_answer_fit_the_context(task, problems, tokenizer):
-    draft = "0" * MAX_TOKENS
     window = json.loads((MODELS / "teacher" / "config.json").read_text())["max_position_embeddings"]
     items = [item for pool in POOLS for item in problems[task.id, pool]]
     longest = max(items, key=lambda item: len(tokenizer(item.prompt)["input_ids"]))
     assert max(len(row) + 1 for row in tokenizer([item.reference for item in items])["input_ids"]) <= 45
-    for template in task.templates:
-        message = task.message(longest, template, draft)
+    for template, text in task.templates.items():
+        # With draft and reference in one prompt there is room for responses as long as the boards allow, not more.
+        most, spare = (BOARD_TOKENS, 0) if "{draft}" in text and "{reference}" in text else (MAX_TOKENS, 16)
+        message = task.message(longest, template, "0" * most)
         ids = tokenizer.apply_chat_template([{"role": "user", "content": message}], add_generation_prompt=True)
-        assert len(ids["input_ids"]) + MAX_TOKENS <= window - 16
+        assert len(ids["input_ids"]) + most <= window - spare
 
 
 def test_all_checkpoints_are_shipped_and_small():
