@@ -159,7 +159,7 @@ def test_its_method_appears_on_a_board(environment: Environment) -> None:
     environment.opdbench("run", str(write_board(environment.folder / "board", BOARD)), "--quiet")
     environment.opdbench("publish", "board", "--add")
     page = (environment.folder / "board" / "README.md").read_text(encoding="utf-8")
-    assert re.search(r"^\|[^|]+\| Acme (<sup>[^<]*</sup> )?\| 1/1 \|", page, re.MULTILINE)
+    assert re.search(r"^\|[^|]+\| acme (<sup>[^<]*</sup> )?\| 1/1 \|", page, re.MULTILINE)
 
 
 def test_a_broken_plugin_fails_only_its_own(environment: Environment, tmp_path: Path) -> None:
