@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +44,8 @@ def download_files(repo: str, revision: str, files: Sequence[str], sha256: Mappi
 
 
 def _read(url: str) -> bytes:
+    import urllib.request
+
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as reply:  # noqa: S310
         return reply.read()
 
