@@ -8,7 +8,7 @@ from opdbench_tasks._shared import MATH_TEMPLATES, math_problem
 
 
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"id": content_key(row["problem"]), "problem": row["problem"], "answer": row["answer"]}
+    return {"id": row.get("id", content_key(row["problem"])), "problem": row["problem"], "answer": row["answer"]}
 
 
 BEYONDAIME = Task(
