@@ -47,6 +47,9 @@ COUNTS = {  # rows of the fixture, problems that are asked
 }
 
 
+HUB_SNAPSHOT = HubData._hub_snapshot
+
+
 def named(id: str) -> Task:
     return EntryPoint(id, f"opdbench_tasks.{TARGETS[id]}", "opdbench.tasks").load()
 
@@ -129,7 +132,7 @@ def test_the_plain_form_is_read(id: str, local: Path) -> None:
     source = replace(named(id).source, num_rows=1)
     (problem,) = replace(named(id), source=source, num_problems={"test": 1}).load("test")
     assert (problem.id, problem.prompt, problem.target) == ("a", "Made up?", answer)
-    with pytest.raises(DataError, match="expected.*, got 1"):
+    with pytest.raises(DataError, match=r"expected.*, got 1"):
         named(id).load("test")
 
 
@@ -192,6 +195,39 @@ def test_a_data_directory_that_is_not_there_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setenv("OPDBENCH_DATA", "/nowhere/at/all")
     with pytest.raises(DataError, match="no such directory"):
         named("aime24").load("test")
+
+
+def test_the_cache_of_the_hub_is_read_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPDBENCH_DATA", raising=False)
+    monkeypatch.setattr(HubData, "_hub_snapshot", HUB_SNAPSHOT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    task = reduced(named("aime25"))
+    with pytest.raises(DataError, match="opdbench fetch aime25"):
+        task.load("test")
+    snapshot = tmp_path / "datasets--math-ai--aime25" / "snapshots" / task.source.revision
+    snapshot.mkdir(parents=True)
+    shutil.copy(FIXTURES / "aime25.jsonl", snapshot / "test.jsonl")
+    assert len(task.load("test")) == 2
+    assert task.source.fetch() == snapshot
+
+
+@pytest.mark.parametrize("id", ["gsm8k", "minerva"])
+def test_a_host_that_is_not_reached_is_an_error_that_says_so(
+    id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    def refuse(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("refused") if id == "gsm8k" else OSError("refused")
+
+    monkeypatch.delenv("OPDBENCH_DATA", raising=False)
+    monkeypatch.setattr(HubData, "_cached", lambda self: [])
+    monkeypatch.setattr(HubData, "_hub_snapshot", HUB_SNAPSHOT)
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    monkeypatch.setattr(github, "_read", refuse)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(DataError, match=rf"refused.*opdbench fetch {id}"):
+        named(id).load("test")
 
 
 def test_github_files_are_cached_whole_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:

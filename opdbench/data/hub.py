@@ -93,12 +93,14 @@ class HubData:
         return find_local(self.name, self.files) or self._cached() or self._downloaded()
 
     def fetch(self) -> Path:
-        """Download what is not there yet and return where it is.
+        """Download what is not there yet, also the rest of a download that was stopped, and return where it is.
 
         Raises:
             DataError: as ``locate``.
         """
-        return self.locate()[0].parent
+        local = find_local(self.name, self.files)
+        paths = local or (self._cached() if is_offline() else []) or self._downloaded()
+        return paths[0].parent
 
     def _cached(self) -> list[Path]:
         return [] if self.revision == UNPINNED else self._snapshot(local_files_only=True)
@@ -124,6 +126,7 @@ class HubData:
             raise DataError(f"{self._missing()}, and GitHub was not reached ({error}); {self._hints()}") from error
 
     def _hub_snapshot(self, *, local_files_only: bool) -> list[Path]:
+        from httpx import HTTPError
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
@@ -142,8 +145,8 @@ class HubData:
             if local_files_only:
                 return []
             raise DataError(f"{self._missing()}, and the hub was not reached; {self._hints()}") from error
-        except OSError as error:
-            raise DataError(f"{self._missing()}: {error}; {self._hints()}") from error
+        except (OSError, HTTPError) as error:
+            raise DataError(f"{self._missing()}, and the hub did not give it ({error}); {self._hints()}") from error
         return matching(Path(folder), self.files)
 
     def _missing(self) -> str:
