@@ -40,7 +40,7 @@ def math_problem(row: Mapping[str, Any]) -> Problem:
     """Return the problem of a row in the plain form."""
     reference = row.get("solution")
     return Problem(
-        str(row["id"]), str(row["problem"]), written(row["answer"]), domain="math", reference=reference or None
+        str(row["id"]), str(row["problem"]).strip(), written(row["answer"]), domain="math", reference=reference or None
     )
 
 
