@@ -1,7 +1,8 @@
 """Everything that a plug-in may import; re-exports only."""
 
 from opdbench.budget import Budget, Charge, Ledger
-from opdbench.graders.boxed import BoxedExpression, BoxedInteger
+from opdbench.data import UNPINNED, HubData
+from opdbench.graders.boxed import BoxedExpression, BoxedInteger, boxed_answer
 from opdbench.graders.choice import Choice
 from opdbench.graders.code import FunctionTests
 from opdbench.graders.grader import Grader
@@ -38,7 +39,7 @@ from opdbench.method import (
     Trajectory,
 )
 from opdbench.outline import check_method
-from opdbench.records import Grade, Pool, Problem, Sample
+from opdbench.records import Grade, Pool, Problem, Sample, content_key
 from opdbench.task import Generated, Source, Task
 from opdbench.trainer import (
     Checkpoint,
@@ -54,6 +55,7 @@ from opdbench.trainer import (
 __all__ = [
     "K2",
     "K3",
+    "UNPINNED",
     "Argmax",
     "BoxedExpression",
     "BoxedInteger",
@@ -70,6 +72,7 @@ __all__ = [
     "Grade",
     "Grader",
     "Group",
+    "HubData",
     "Interrupted",
     "Job",
     "Ledger",
@@ -105,5 +108,7 @@ __all__ = [
     "Trainer",
     "TrainingProblem",
     "Trajectory",
+    "boxed_answer",
     "check_method",
+    "content_key",
 ]

@@ -67,6 +67,8 @@ class Task:
         reference: Where the data comes from, for people.
         templates: Named user messages with ``{prompt}``, ``{draft}`` and ``{reference}``; ``plain`` is what
             evaluation and the student see, a method may show another one to another role.
+        is_private_text: Whether the terms of the data forbid to publish its text (GPQA): what is written for others
+            then holds ids and verdicts, and neither prompt nor target nor completion.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Task:
     released: str
     reference: str
     templates: Mapping[str, str] = field(default_factory=lambda: dict(PLAIN))
+    is_private_text: bool = False
 
     def load(self, pool: Pool) -> list[Problem]:
         """Return all problems of a pool.

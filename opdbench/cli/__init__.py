@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from opdbench import __version__
-from opdbench.cli import boards, doctor, evaluate, options, plugins, publish, run, show, text, tune
+from opdbench.cli import boards, doctor, evaluate, fetch, options, plugins, publish, run, show, text, tune
 from opdbench.errors import OPDBenchError
 
 USER_CAN_FIX = 2
@@ -22,6 +22,7 @@ VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("init", boards.init, boards.INIT_EXAMPLES),
     ("plan", boards.plan, boards.PLAN_EXAMPLES),
     ("run", run.run, run.EXAMPLES),
+    ("fetch", fetch.fetch, fetch.EXAMPLES),
     ("eval", evaluate.evaluate, evaluate.EVAL_EXAMPLES),
     ("grade", evaluate.grade, evaluate.GRADE_EXAMPLES),
     ("tune", tune.tune, tune.EXAMPLES),

@@ -61,6 +61,7 @@ def evaluate(
         bool, typer.Option("--allow-pickle", help="Accept weights that can execute code when loaded.")
     ] = False,
     as_json: options.Json = False,
+    data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate any checkpoint and print its scores. Ctrl-C stops without losing anything."""
@@ -136,6 +137,7 @@ def grade(
         typer.Option("--task", help="Only this task; may be repeated.", autocompletion=options.complete_task),
     ] = None,
     as_json: options.Json = False,
+    data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Grade stored samples again, by the graders installed now; no model is needed."""

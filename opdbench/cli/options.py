@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,13 @@ def complete_task(incomplete: str) -> list[str]:
     return [f"{before}{comma}{id}" for id in available("tasks") if id.startswith(last)]
 
 
+def _use_data(directory: Path | None) -> Path | None:
+    """Set the variable that tasks, and processes started for cells, read."""
+    if directory is not None:
+        os.environ["OPDBENCH_DATA"] = str(directory.resolve())
+    return directory
+
+
 Board = Annotated[Path, typer.Argument(help="A board.toml, or the directory that holds one.", show_default=False)]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run directories are.")]
 Overrides = Annotated[
@@ -36,3 +44,13 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only failures and the result.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Local copies of data sets (TASK.jsonl, .parquet, ...); sets OPDBENCH_DATA.",
+        show_default="OPDBENCH_DATA",
+        callback=_use_data,
+    ),
+]

@@ -39,6 +39,7 @@ def validate(
         typer.Argument(help="Ids of tasks; all, if none is named.", autocompletion=options.complete_task),
     ] = None,
     as_json: options.Json = False,
+    data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Check tasks: pinned number of problems, every gold answer right under its own grader, no empty answer right."""

@@ -43,6 +43,7 @@ def run(
         list[str] | None,
         typer.Option("--track", metavar="TRACKER", help="Forward metrics to tensorboard, wandb or trackio."),
     ] = None,
+    data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Compute what is missing of a board, and print its table. Ctrl-C stops without losing anything."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 4096
 """Longest completion, unless told otherwise."""
+WITHHELD = "[withheld: the terms of this data forbid to publish its text]"
 
 
 def evaluate(
@@ -96,14 +97,15 @@ def grade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Eve
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A sample with its problem and its grade, None where it has none."""
+    """A sample with its problem and its grade, None where it has none; ``is_private`` is its task's word on text."""
 
     problem: Problem
     sample: Sample
     grade: Grade | None
+    is_private: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return one flat record."""
+        """Return one flat record, which may be passed on: text that must not be published is withheld."""
         sample, grade, problem = self.sample, self.grade, self.problem
         return {
             "task": sample.task,
@@ -111,14 +113,14 @@ class Shown:
             "index": sample.index,
             "verdict": grade.verdict if grade else None,
             "reason": grade.reason if grade else None,
-            "answer": grade.answer if grade else None,
-            "target": problem.target,
+            "answer": None if self.is_private or not grade else grade.answer,
+            "target": None if self.is_private else problem.target,
             "grader": grade.grader if grade else None,
             "num_tokens": sample.num_tokens,
             "finish_reason": sample.finish_reason,
             "seed": sample.seed,
-            "prompt": problem.prompt,
-            "text": sample.text,
+            "prompt": WITHHELD if self.is_private else problem.prompt,
+            "text": WITHHELD if self.is_private else sample.text,
         }
 
 
@@ -143,7 +145,7 @@ def show(
         if problem not in (None, sample.problem_id):
             continue
         if not wrong or grade is None or grade.verdict != "correct":
-            yield Shown(asked, sample, grade)
+            yield Shown(asked, sample, grade, registry.load("tasks", sample.task).is_private_text)
 
 
 def _check_directory(directory: Path) -> None:

@@ -1,0 +1,98 @@
+"""Reads rows from the formats that benchmarks are published in; the libraries are imported when they are needed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opdbench.errors import DataError
+
+Row = Mapping[str, Any]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSONL (also gzipped), JSON, CSV, parquet or arrow file.
+
+    Raises:
+        DataError: the format is unknown, or the file is not what its name says.
+    """
+    reader = _READERS.get("".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix)
+    if reader is None:
+        raise DataError(f"{path}: no reader for this format; there are {', '.join(_READERS)}")
+    try:
+        return reader(path)
+    except DataError:
+        raise
+    except Exception as error:  # whatever a parser raises, the file is at fault
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _jsonl(path: Path) -> list[dict[str, Any]]:
+    return _parse_lines(path, path.read_text(encoding="utf-8"))
+
+
+def _jsonl_gz(path: Path) -> list[dict[str, Any]]:
+    return _parse_lines(path, gzip.decompress(path.read_bytes()).decode("utf-8"))
+
+
+def _parse_lines(path: Path, text: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(_as_row(path, json.loads(line)))
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: no JSON: {error}") from error
+    return rows
+
+
+def _json(path: Path) -> list[dict[str, Any]]:
+    return [_as_row(path, item) for item in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _as_row(path: Path, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a row is {type(value).__name__}, expected an object with named columns")
+    return value
+
+
+def _csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [dict(row) for row in csv.DictReader(file)]
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as parquet
+
+    table: Any = parquet.ParquetFile(path).read()
+    return table.to_pylist()
+
+
+def _arrow(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as arrow
+
+    with arrow.OSFile(str(path), "rb") as file:
+        table: Any = arrow.ipc.open_stream(file).read_all()
+        return table.to_pylist()
+
+
+_READERS: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
+    ".jsonl": _jsonl,
+    ".jsonl.gz": _jsonl_gz,
+    ".json": _json,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
+FORMATS: Sequence[str] = tuple(_READERS)

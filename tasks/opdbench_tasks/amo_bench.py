@@ -1,0 +1,47 @@
+"""AMO-Bench: the 39 problems of 50 that rules can grade; the 11 whose answer is a description are not asked.
+
+Their answers (ids 2, 24 to 27, 38 to 42 and 46) need a judge model. The commit of the data is not known here, so only a
+local copy is read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from opdbench.api import UNPINNED, BoxedExpression, HubData, Task
+from opdbench_tasks._shared import MATH_TEMPLATES, math_problem
+
+Row = Mapping[str, Any]
+
+
+def _by_rules(rows: Sequence[Row]) -> Iterable[Row]:
+    return [row for row in rows if row["answer_type"] != "description"]
+
+
+def _plain(row: Row) -> Row:
+    reference = row.get("solution")
+    return {"id": row["question_id"], "problem": row["prompt"], "answer": row["answer"], "solution": reference}
+
+
+AMO_BENCH = Task(
+    id="amo_bench",
+    title="AMO-Bench (39 of 50; 11 need a judge and are not scored)",
+    source=HubData(
+        name="amo_bench",
+        repo="meituan-longcat/AMO-Bench",
+        revision=UNPINNED,
+        files=("**/*.parquet",),
+        columns=("question_id", "prompt", "answer", "answer_type"),
+        num_rows=50,
+        select=_by_rules,
+        plain=_plain,
+    ),
+    problem=math_problem,
+    grader=BoxedExpression(),
+    num_problems={"test": 39},
+    k=16,
+    version=1,
+    licence="MIT (code; of the data unknown)",
+    released="2025-10-31",
+    reference="https://huggingface.co/datasets/meituan-longcat/AMO-Bench",
+    templates=MATH_TEMPLATES,
+)

@@ -1,0 +1,36 @@
+"""MATH-500: the 500 problems of MATH that PRM800K set apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from opdbench.api import BoxedExpression, HubData, Task
+from opdbench_tasks._shared import MATH_TEMPLATES, math_problem
+
+
+def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = str(row["unique_id"]).removeprefix("test/").removesuffix(".json").replace("/", "-")
+    return {"id": name, "problem": row["problem"], "answer": row["answer"], "solution": row["solution"]}
+
+
+MATH500 = Task(
+    id="math500",
+    title="MATH-500",
+    source=HubData(
+        name="math500",
+        repo="HuggingFaceH4/MATH-500",
+        revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+        files=("test.jsonl",),
+        columns=("unique_id", "problem", "answer", "solution"),
+        num_rows=500,
+        plain=_plain,
+    ),
+    problem=math_problem,
+    grader=BoxedExpression(),
+    num_problems={"test": 500},
+    k=4,
+    version=1,
+    licence="MIT",
+    released="2023-05-31",
+    reference="https://huggingface.co/datasets/HuggingFaceH4/MATH-500",
+    templates=MATH_TEMPLATES,
+)
