@@ -23,6 +23,9 @@ from opdbench.store import CellStore
 from opdbench.task import Task
 from opdbench.trainer import Checkpoint
 
+REGRADING = "regrading"
+"""Log of a grading that is not finished."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
@@ -207,6 +210,9 @@ def _evaluations(result: Result, tasks: Sequence[str]) -> Iterator[tuple[int, Ev
 def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = _ignore) -> Regraded:
     """Grade all stored samples anew with the present graders, without a model, and store what came out.
 
+    The new grades are written beside the old ones and take their place when all are there: an interruption loses
+    nothing, and the command starts anew.
+
     Raises:
         OPDBenchError: the directory holds no result, is in use, or was sampled from another version of a task.
     """
@@ -214,35 +220,48 @@ def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[E
     result, changed, count = _stored_result(store), list[Change](), 0
     checkpoints = list(result.checkpoints)
     with store.lock():
-        samples, grades = store.log("samples"), store.log("grades")
-        old = {
-            record["key"].split("/", 1)[0] + "/" + record["key"].split("/", 2)[2]: record for record in grades.records()
-        }
-        grades.truncate_to(0)
+        store.remove_log(REGRADING)
+        samples, old, grades = store.log("samples"), store.log("grades"), store.log(REGRADING)
+        verdicts = {_without_grader(record): record["verdict"] for record in old.records()}
         for number, evaluation in _evaluations(result, ()):
             grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
             drawn = [sample for _, sample in stored_samples(evaluation, samples)]
-            for grade in stored_grades(evaluation, drawn, grades):
-                key = f"{evaluation.eval_key}/{grade.key}"
-                count += 1
-                if key in old and old[key]["verdict"] != grade.verdict:
-                    changed.append(Change(grade.key, old[key]["verdict"], grade.verdict))
+            graded = stored_grades(evaluation, drawn, grades)
+            count += len(graded)
+            changed += _changes(evaluation.eval_key, graded, verdicts)
             checkpoints[number] = _rescored(checkpoints[number], evaluation, samples, grades)
-            on_event(
-                {
-                    "event": "progress",
-                    "cell": result.key,
-                    "row": result.row,
-                    "seed": result.seed,
-                    "stage": "grade",
-                    "fraction": (number + 1) / len(checkpoints),
-                    "detail": evaluation.task.id,
-                    "metrics": {},
-                }
-            )
+            on_event(_grading(result, (number + 1) / len(checkpoints), evaluation.task.id))
+        regraded = {_without_grader(record) for record in grades.records()}
+        grades.append([record for record in old.records() if _without_grader(record) not in regraded])
+        if len(grades):
+            store.swap_log("grades", REGRADING)
         store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints))))
     wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
     return Regraded(count, tuple(wanted), checkpoints[-1].scores)
+
+
+def _without_grader(record: Mapping[str, Any]) -> str:
+    """Return the key of a stored grade without the part that names its grader."""
+    evaluation, _, address = record["key"].split("/", 2)
+    return f"{evaluation}/{address}"
+
+
+def _changes(eval_key: str, graded: Sequence[Grade], verdicts: Mapping[str, str]) -> list[Change]:
+    pairs = [(grade, verdicts.get(f"{eval_key}/{grade.key}")) for grade in graded]
+    return [Change(grade.key, old, grade.verdict) for grade, old in pairs if old not in (None, grade.verdict)]
+
+
+def _grading(result: Result, fraction: float, task: str) -> Event:
+    return {
+        "event": "progress",
+        "cell": result.key,
+        "row": result.row,
+        "seed": result.seed,
+        "stage": "grade",
+        "fraction": fraction,
+        "detail": task,
+        "metrics": {},
+    }
 
 
 def _rescored(checkpoint: CheckpointResult, evaluation: Evaluation, samples: Any, grades: Any) -> CheckpointResult:
