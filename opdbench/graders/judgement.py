@@ -26,7 +26,7 @@ INVALID_PROBLEM = Judgement("ungraded", "invalid_problem")
 
 
 def missing(sample: Sample, reason: str = "no_answer") -> Judgement:
-    """Return the verdict on a completion that holds no answer: truncated if it or its thought has no end, else wrong."""
+    """Return the verdict on a completion that holds no answer: truncated if it or its thought is cut, else wrong."""
     is_cut = sample.finish_reason == "length" or final_text(sample.text) is None
     return Judgement("truncated" if is_cut else "wrong", reason)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from opdbench.checkpoints import locate
 from opdbench.config import EvaluationSettings
 from opdbench.errors import ConfigError, DataError
 from opdbench.evaluation import Evaluation, grade_samples, score, stored_grades, stored_samples
+from opdbench.graders.beside import Beside, beside
 from opdbench.method import Sampling
 from opdbench.model import ModelEntry
 from opdbench.plan import PlannedTask
@@ -29,10 +30,11 @@ REGRADING = "regrading"
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """Scores of one model and where its samples and grades are."""
+    """Scores of one model, what stands beside them per task, and where its samples and grades are."""
 
     scores: tuple[Score, ...]
     directory: Path
+    beside: Mapping[str, Beside] = field(default_factory=dict[str, Beside])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,14 @@ def evaluate_model(
         (checkpoint,) = evaluator.run([Checkpoint(1.0, 0, 0.0, model.directory)])
         result = _model_result(name, seed, entry, planned, checkpoint, evaluator.marks)
         store.write_json(RESULT, to_json(result))
-    return ModelReport(checkpoint.scores, out)
+    return ModelReport(checkpoint.scores, out, {id: _beside(out, id) for id in tasks})
+
+
+def _beside(directory: Path, task: str) -> Beside:
+    """Return what stands beside the headline of a task, from stored samples and grades."""
+    stored = [(problem, sample, grade) for problem, sample, grade in open_cell(directory, [task]) if grade]
+    items = [(problem, sample) for problem, sample, _ in stored]
+    return beside(registry.load("tasks", task).grader, items, [grade for _, _, grade in stored])
 
 
 def _model_result(
