@@ -5,6 +5,7 @@ from opdbench.graders.boxed import BoxedExpression, BoxedInteger
 from opdbench.graders.choice import Choice
 from opdbench.graders.code import FunctionTests
 from opdbench.graders.grader import Grader
+from opdbench.graders.instructions import Instructions
 from opdbench.method import (
     K2,
     K3,
@@ -70,6 +71,7 @@ __all__ = [
     "Grade",
     "Grader",
     "Group",
+    "Instructions",
     "Interrupted",
     "Job",
     "Ledger",
