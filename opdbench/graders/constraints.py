@@ -105,58 +105,13 @@ def _conjunctions(text: str, given: Settings) -> bool:
     return len({word for word in text.split() if word.strip(EDGES).lower() in known}) >= given["small_n"]
 
 
-NAMES = [
-    "Emma",
-    "Liam",
-    "Sophia",
-    "Jackson",
-    "Olivia",
-    "Noah",
-    "Ava",
-    "Lucas",
-    "Isabella",
-    "Mason",
-    "Mia",
-    "Ethan",
-    "Charlotte",
-    "Alexander",
-    "Amelia",
-    "Benjamin",
-    "Harper",
-    "Leo",
-    "Zoe",
-    "Daniel",
-    "Chloe",
-    "Samuel",
-    "Lily",
-    "Matthew",
-    "Grace",
-    "Owen",
-    "Abigail",
-    "Gabriel",
-    "Ella",
-    "Jacob",
-    "Scarlett",
-    "Nathan",
-    "Victoria",
-    "Elijah",
-    "Layla",
-    "Nicholas",
-    "Audrey",
-    "David",
-    "Hannah",
-    "Christopher",
-    "Penelope",
-    "Thomas",
-    "Nora",
-    "Andrew",
-    "Aria",
-    "Joseph",
-    "Claire",
-    "Ryan",
-    "Stella",
-    "Jonathan",
-]
+_NAMES = (
+    "Emma Liam Sophia Jackson Olivia Noah Ava Lucas Isabella Mason Mia Ethan Charlotte Alexander Amelia "
+    "Benjamin Harper Leo Zoe Daniel Chloe Samuel Lily Matthew Grace Owen Abigail Gabriel Ella Jacob Scarlett "
+    "Nathan Victoria Elijah Layla Nicholas Audrey David Hannah Christopher Penelope Thomas Nora Andrew Aria "
+    "Joseph Claire Ryan Stella Jonathan"
+)
+NAMES = _NAMES.split()
 
 
 @check("count:person_names")
@@ -232,73 +187,13 @@ def _repeats(text: str, given: Settings) -> bool:
     return all(count <= given["small_n"] for count in Counter(bare_words(text)).values())
 
 
-PRONOUNS = frozenset(
-    [
-        "i",
-        "me",
-        "we",
-        "us",
-        "you",
-        "he",
-        "him",
-        "she",
-        "her",
-        "it",
-        "they",
-        "them",
-        "my",
-        "mine",
-        "our",
-        "ours",
-        "your",
-        "yours",
-        "his",
-        "hers",
-        "its",
-        "their",
-        "theirs",
-        "myself",
-        "ourselves",
-        "yourself",
-        "yourselves",
-        "himself",
-        "herself",
-        "itself",
-        "themselves",
-        "this",
-        "that",
-        "these",
-        "those",
-        "who",
-        "whom",
-        "whose",
-        "which",
-        "what",
-        "whoever",
-        "whomever",
-        "whatever",
-        "whichever",
-        "anybody",
-        "anyone",
-        "anything",
-        "everybody",
-        "everyone",
-        "everything",
-        "nobody",
-        "nothing",
-        "somebody",
-        "someone",
-        "something",
-        "each",
-        "either",
-        "neither",
-        "both",
-        "all",
-        "some",
-        "any",
-        "none",
-    ]
+_PRONOUNS = (
+    "i me we us you he him she her it they them my mine our ours your yours his hers its their theirs myself "
+    "ourselves yourself yourselves himself herself itself themselves this that these those who whom whose "
+    "which what whoever whomever whatever whichever anybody anyone anything everybody everyone everything "
+    "nobody nothing somebody someone something each either neither both all some any none"
 )
+PRONOUNS = frozenset(_PRONOUNS.split())
 
 
 @check("count:pronouns")
