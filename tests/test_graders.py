@@ -587,7 +587,7 @@ def test_a_grader_never_raises(text, finish_reason):
 @given(st.lists(LATEX, min_size=10, max_size=10))
 def test_mathematics_never_raises(texts):
     for graded in BoxedExpression().grade([item(r"\frac{x}{2}", box(text)) for text in texts]):
-        assert graded.verdict in ("correct", "wrong")
+        assert graded.verdict in ("correct", "wrong", "truncated")
 
 
 @pytest.mark.slow
