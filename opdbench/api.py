@@ -6,6 +6,7 @@ from opdbench.graders.boxed import BoxedExpression, BoxedInteger, boxed_answer
 from opdbench.graders.choice import Choice
 from opdbench.graders.code import FunctionTests
 from opdbench.graders.grader import Grader
+from opdbench.graders.instructions import Instructions
 from opdbench.method import (
     K2,
     K3,
@@ -73,6 +74,7 @@ __all__ = [
     "Grader",
     "Group",
     "HubData",
+    "Instructions",
     "Interrupted",
     "Job",
     "Ledger",

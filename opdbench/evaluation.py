@@ -120,7 +120,16 @@ def _sample_batch(evaluation: Evaluation, engine: Engine, items: Items) -> list[
     prompts = [Prompt(task.message(problem), seed) for (problem, _), seed in zip(items, seeds, strict=True)]
     replies = engine.complete(prompts, evaluation.sampling)
     samples = [
-        Sample(task.id, problem.id, index, seed, reply.text, reply.num_tokens, reply.finish_reason)
+        Sample(
+            task.id,
+            problem.id,
+            index,
+            seed,
+            reply.text,
+            reply.num_tokens,
+            reply.finish_reason,
+            reply.num_thinking_tokens,
+        )
         for (problem, index), seed, reply in zip(items, seeds, replies, strict=True)
     ]
     return [
@@ -167,7 +176,7 @@ def stored_grades(evaluation: Evaluation, samples: Sequence[Sample], grades: Rec
 
 
 def _record_as(kind: Any, record: Mapping[str, Any]) -> Any:
-    return kind(**{name: record[name] for name in kind.__slots__})
+    return kind(**{name: record[name] for name in kind.__slots__ if name in record})
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,34 +192,45 @@ def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Eval
     """Score an evaluation. A sample that is missing or could not be graded leaves the scores undefined."""
     drawn = [sample for _, sample in stored_samples(evaluation, samples)]
     graded = stored_grades(evaluation, drawn, grades)
-    table: dict[str, list[int]] = defaultdict(list)
-    for grade in graded:
-        if grade.verdict != "ungraded":
-            table[grade.problem_id].append(int(grade.verdict == "correct"))
-    num_problems = evaluation.task.num_problems[evaluation.pool]
-    complete = len(table) == num_problems and all(len(row) == evaluation.k for row in table.values())
-    counts = [sum(row) for row in table.values()] if complete else None
-    metrics = [f"avg@{evaluation.k}", *(f"pass@{k}" for k in evaluation.pass_k if k <= evaluation.k)]
+    k = evaluation.k
+    metrics = [f"avg@{k}", *(f"pass@{wanted}" for wanted in evaluation.pass_k if wanted <= k)]
     return Evaluated(
-        tuple(_score(evaluation, metric, counts, graded) for metric in metrics),
-        {problem: sum(row) for problem, row in sorted(table.items())},
+        score_grades(evaluation.task, evaluation.pool, k, metrics, graded),
+        {problem: sum(row) for problem, row in sorted(_table(graded).items())},
         sum(sample.num_tokens for sample in drawn) / max(len(drawn), 1),
     )
 
 
-def _score(evaluation: Evaluation, metric: str, counts: Sequence[int] | None, graded: Sequence[Grade]) -> Score:
-    values = None if counts is None else stats.metric_values(metric, counts, evaluation.k)
-    found = None if values is None else stats.estimate(values, evaluation.k)
+def _table(graded: Sequence[Grade]) -> dict[str, list[int]]:
+    """Return what each problem's samples came to, ungraded ones left out."""
+    table: dict[str, list[int]] = defaultdict(list)
+    for grade in graded:
+        if grade.verdict != "ungraded":
+            table[grade.problem_id].append(int(grade.verdict == "correct"))
+    return table
+
+
+def score_grades(task: Task, pool: Pool, k: int, metrics: Sequence[str], graded: Sequence[Grade]) -> tuple[Score, ...]:
+    """Return the scores of grades under some metrics; undefined unless every problem has k that say something."""
+    table = _table(graded)
+    complete = len(table) == task.num_problems[pool] and all(len(row) == k for row in table.values())
+    counts = [sum(row) for row in table.values()] if complete else None
+    return tuple(_score(task, pool, k, metric, counts, graded) for metric in metrics)
+
+
+def _score(task: Task, pool: Pool, k: int, metric: str, counts: Sequence[int] | None, graded: Sequence[Grade]) -> Score:
+    values = None if counts is None else stats.metric_values(metric, counts, k)
+    found = None if values is None else stats.estimate(values, k)
     return Score(
-        task=evaluation.task.id,
-        task_version=evaluation.task.version,
+        task=task.id,
+        task_version=task.version,
         metric=metric,
         value=None if found is None else found.value,
         se=None if found is None else found.se,
         low=None if found is None else found.low,
         high=None if found is None else found.high,
-        num_problems=evaluation.task.num_problems[evaluation.pool],
-        num_samples=evaluation.k,
+        num_problems=task.num_problems[pool],
+        num_samples=k,
         num_truncated=sum(grade.verdict == "truncated" for grade in graded),
         num_no_answer=sum(grade.reason == NO_ANSWER for grade in graded),
         num_ungraded=sum(grade.verdict == "ungraded" for grade in graded),

@@ -62,7 +62,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion drawn for evaluation; ``index`` counts the samples of one problem from 0."""
+    """One completion drawn for evaluation; ``index`` counts the samples of one problem from 0.
+
+    ``num_thinking_tokens`` are those of ``num_tokens`` up to the end of the thought; None where nobody counted.
+    """
 
     task: str
     problem_id: str
@@ -71,6 +74,7 @@ class Sample:
     text: str
     num_tokens: int
     finish_reason: FinishReason
+    num_thinking_tokens: int | None = None
 
     @property
     def key(self) -> str:

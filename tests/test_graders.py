@@ -272,6 +272,7 @@ def test_expressions_and_their_swap():
         ("The answer is 42", "stop", ("wrong", "no_answer")),
         ("The answer is 42", "length", ("truncated", "no_answer")),
         (rf"<think>{box(42)}", "length", ("truncated", "no_answer")),
+        (rf"<think>{box(42)}", "stop", ("truncated", "no_answer")),
         (rf"<think>{box(42)}</think> I give up", "stop", ("wrong", "no_answer")),
         (rf"<think>{box(42)}</think> {box(41)}", "stop", ("wrong", "int")),
         (rf"{box(41)}, no: {box(42)}", "stop", ("correct", "str")),
@@ -509,7 +510,7 @@ def program(body, name="double"):
         (program("return 2 * x", "triple"), ("wrong", "no_entry_point")),
         ("```python\ndef double(x) return\n```", ("wrong", "crash")),
         ("double it", ("wrong", "no_code")),
-        ("<think>" + program("return 2 * x"), ("wrong", "no_code")),
+        ("<think>" + program("return 2 * x"), ("truncated", "no_code")),
     ],
 )
 def test_function_tests(text, wanted):
@@ -586,7 +587,7 @@ def test_a_grader_never_raises(text, finish_reason):
 @given(st.lists(LATEX, min_size=10, max_size=10))
 def test_mathematics_never_raises(texts):
     for graded in BoxedExpression().grade([item(r"\frac{x}{2}", box(text)) for text in texts]):
-        assert graded.verdict in ("correct", "wrong")
+        assert graded.verdict in ("correct", "wrong", "truncated")
 
 
 @pytest.mark.slow

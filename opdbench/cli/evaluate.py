@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from opdbench.cli import options, text
+from opdbench.cli.from_samples import out_beside, out_scores, show_file
 from opdbench.cli.progress import display
 from opdbench.cli.run import stopped
 from opdbench.cli.stopping import stoppable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 EVAL_EXAMPLES = options.examples(
     "opdbench eval package:opdbench_tasks/lab_models/student --tasks lab_add,lab_run --dtype float32 --max-tokens 64",
     "opdbench eval Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca --tasks math500 --k 4",
+    "opdbench eval --from-samples completions.jsonl --tasks lab_add --json",
     "Run the same command again to go on after a stop.",
 )
 GRADE_EXAMPLES = options.examples(
@@ -31,12 +33,24 @@ GRADE_EXAMPLES = options.examples(
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="A directory, package:PKG/DIR, or a hub id (OWNER/NAME).", show_default=False)
-    ],
+        str | None, typer.Argument(help="A directory, package:PKG/DIR, or a hub id (OWNER/NAME).", show_default=False)
+    ] = None,
     tasks: Annotated[
-        str,
-        typer.Option("--tasks", metavar="A,B", help="Ids of tasks.", autocompletion=options.complete_task),
-    ],
+        str | None,
+        typer.Option(
+            "--tasks", metavar="A,B", help="Ids of tasks.", autocompletion=options.complete_task, show_default=False
+        ),
+    ] = None,
+    from_samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-samples",
+            metavar="FILE",
+            help="Grade completions made elsewhere instead: JSONL with task, problem_id, sample and text, details of "
+            "lighteval (parquet), or samples of lm-eval.",
+            show_default=False,
+        ),
+    ] = None,
     k: Annotated[
         int | None, typer.Option("--k", min=1, help="Samples per problem.", show_default="each task's own")
     ] = None,
@@ -65,6 +79,12 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate any checkpoint and print its scores. Ctrl-C stops without losing anything."""
+    if from_samples is not None:
+        if model is not None:
+            raise typer.BadParameter("name a model or a file of samples, not both", param_hint="--from-samples")
+        return show_file(from_samples, options.split(tasks), pool, k, _numbers(pass_k), as_json)
+    if model is None or tasks is None:
+        raise typer.BadParameter("name a model and --tasks, or --from-samples FILE")
     from opdbench.runner import Stop
     from opdbench.trainer import Interrupted
     from opdbench.verbs import samples
@@ -105,23 +125,11 @@ def _numbers(value: str | None) -> tuple[int, ...]:
 def _show(report: ModelReport, model: str, as_json: bool) -> None:
     if as_json:
         scores = [asdict(score) for score in report.scores]
-        text.out_json({"model": model, "directory": str(report.directory), "scores": scores})
+        found = {task: asdict(item) for task, item in report.beside.items()}
+        text.out_json({"model": model, "directory": str(report.directory), "scores": scores, "beside": found})
     else:
-        header = ("task", "metric", "score", "95 % interval", "problems", "samples", "truncated", "no answer")
-        rows = [
-            (
-                score.task,
-                score.metric,
-                text.percent(score.value),
-                f"{text.percent(score.low)}–{text.percent(score.high)}",
-                score.num_problems,
-                score.num_problems * score.num_samples,
-                score.num_truncated,
-                score.num_no_answer,
-            )
-            for score in report.scores
-        ]
-        text.out_table(header, rows, ("score", "problems", "samples", "truncated", "no answer"))
+        out_scores(report.scores)
+        out_beside(report.beside)
     text.note(f"samples and grades: {report.directory}; `opdbench show` prints them")
     if any(score.value is None for score in report.scores):
         text.note("some samples could not be graded, so their scores are undefined")

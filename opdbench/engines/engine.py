@@ -29,11 +29,15 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered; ``num_tokens`` counts the token that ended it, ``text`` leaves it out."""
+    """What a model answered; ``num_tokens`` counts the token that ended it, ``text`` leaves it out.
+
+    ``num_thinking_tokens`` are those up to the end of the thought; None where the engine does not count them.
+    """
 
     text: str
     num_tokens: int
     finish_reason: FinishReason
+    num_thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from opdbench.trainer import LocatedModel
 
 VERSION = 2
 
+THOUGHT_END = "</think>"
+
 
 class HFEngine:
     """An evaluation engine and a token engine.
@@ -96,7 +98,22 @@ class HFEngine:
         """
         rendered = [TokenPrompt(tuple(self.chat.prompt_ids(prompt.text)), prompt.seed) for prompt in prompts]
         answers = self.generate(rendered, sampling)
-        return [Reply(self.chat.decode(a.token_ids), len(a.token_ids), a.finish_reason) for a in answers]
+        return [self._reply(answer) for answer in answers]
+
+    def _reply(self, answer: Tokens) -> Reply:
+        text, size = self.chat.decode(answer.token_ids), len(answer.token_ids)
+        return Reply(text, size, answer.finish_reason, self._thinking_tokens(answer.token_ids, text))
+
+    def _thinking_tokens(self, ids: Sequence[int], text: str) -> int:
+        """Return how many tokens it takes to reach the end of the thought: all of them where it has no end."""
+        if THOUGHT_END not in text:
+            return len(ids) if "<think>" in text else 0
+        wanted, low, high = text.count(THOUGHT_END), 0, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            has_all = self.chat.decode(ids[:middle]).count(THOUGHT_END) >= wanted
+            low, high = (low, middle) if has_all else (middle + 1, high)
+        return low
 
     def close(self) -> None:
         """Let go of the module."""

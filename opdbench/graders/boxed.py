@@ -11,7 +11,7 @@ from typing import Any
 
 from opdbench.graders.compare import decide_quickly, equivalent
 from opdbench.graders.exact import read_number
-from opdbench.graders.extract import final_text, find_boxes
+from opdbench.graders.extract import final_text, find_boxes, lenient_text
 from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, library_version, missing
 from opdbench.graders.normalise import MAX_ANSWER, is_refused, normalise
 from opdbench.graders.workers import Outcome, Pair, shared_pool
@@ -47,6 +47,10 @@ class BoxedInteger:
     def gold(self, problem: Problem) -> str:
         """Return a completion that says the gold answer."""
         return rf"The answer is $\boxed{{{problem.target}}}$."
+
+    def lenient(self, text: str) -> str:
+        """Return a completion without an answer as one that has one, for the score beside the headline."""
+        return lenient_text(text)
 
     def grade(self, items: Sequence[tuple[Problem, Sample]]) -> list[Grade]:
         """Grade samples in order."""
@@ -93,6 +97,10 @@ class BoxedExpression:
     def gold(self, problem: Problem) -> str:
         """Return a completion that says the gold answer."""
         return rf"The answer is $\boxed{{{problem.target}}}$."
+
+    def lenient(self, text: str) -> str:
+        """Return a completion without an answer as one that has one, for the score beside the headline."""
+        return lenient_text(text)
 
     def grade(self, items: Sequence[tuple[Problem, Sample]]) -> list[Grade]:
         """Grade samples in order; what exact rules cannot decide goes to the workers in one batch.

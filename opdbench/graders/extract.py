@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     r"|\\.|(?P<brace>[{}])",
     re.DOTALL,
 )
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _FENCE = re.compile(r"^[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)$")
 
 
@@ -43,6 +44,21 @@ def final_text(text: str) -> str | None:
     if not tags:
         return text
     return text[tags[-1].end() :] if tags[-1][0] == "</think>" else None
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """Return the thought, up to its last tag, and the answer; a thought without an end has no answer."""
+    final = final_text(text)
+    return (text, "") if final is None else (text[: len(text) - len(final)], final)
+
+
+def lenient_text(text: str) -> str:
+    r"""Return the text with its last box, else its last number, as its only answer, wherever that stands."""
+    answer = find_boxes(text).answer
+    if answer is None:
+        numbers = _NUMBER.findall(text)
+        answer = numbers[-1] if numbers else None
+    return "" if answer is None else rf"\boxed{{{answer}}}"
 
 
 def find_boxes(text: str) -> Boxes:

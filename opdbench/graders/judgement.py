@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata
 
 from opdbench.errors import GradingError
+from opdbench.graders.extract import final_text
 from opdbench.records import Grade, Sample, Verdict
 
 MAX_STORED_ANSWER = 500
@@ -25,8 +26,9 @@ INVALID_PROBLEM = Judgement("ungraded", "invalid_problem")
 
 
 def missing(sample: Sample, reason: str = "no_answer") -> Judgement:
-    """Return the verdict on a completion that holds no answer: truncated if it was cut, else wrong."""
-    return Judgement("truncated" if sample.finish_reason == "length" else "wrong", reason)
+    """Return the verdict on a completion that holds no answer: truncated if it or its thought is cut, else wrong."""
+    is_cut = sample.finish_reason == "length" or final_text(sample.text) is None
+    return Judgement("truncated" if is_cut else "wrong", reason)
 
 
 def as_grade(sample: Sample, judgement: Judgement, grader: str) -> Grade:

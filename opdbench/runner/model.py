@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from opdbench.checkpoints import locate
 from opdbench.config import EvaluationSettings
 from opdbench.errors import ConfigError, DataError
 from opdbench.evaluation import Evaluation, grade_samples, score, stored_grades, stored_samples
+from opdbench.graders.beside import Beside, beside
 from opdbench.method import Sampling
 from opdbench.model import ModelEntry
 from opdbench.plan import PlannedTask
@@ -23,13 +24,17 @@ from opdbench.store import CellStore
 from opdbench.task import Task
 from opdbench.trainer import Checkpoint
 
+REGRADING = "regrading"
+"""Log of a grading that is not finished."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """Scores of one model and where its samples and grades are."""
+    """Scores of one model, what stands beside them per task, and where its samples and grades are."""
 
     scores: tuple[Score, ...]
     directory: Path
+    beside: Mapping[str, Beside] = field(default_factory=dict[str, Beside])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,14 @@ def evaluate_model(
         (checkpoint,) = evaluator.run([Checkpoint(1.0, 0, 0.0, model.directory)])
         result = _model_result(name, seed, entry, planned, checkpoint, evaluator.marks)
         store.write_json(RESULT, to_json(result))
-    return ModelReport(checkpoint.scores, out)
+    return ModelReport(checkpoint.scores, out, {id: _beside(out, id) for id in tasks})
+
+
+def _beside(directory: Path, task: str) -> Beside:
+    """Return what stands beside the headline of a task, from stored samples and grades."""
+    stored = [(problem, sample, grade) for problem, sample, grade in open_cell(directory, [task]) if grade]
+    items = [(problem, sample) for problem, sample, _ in stored]
+    return beside(registry.load("tasks", task).grader, items, [grade for _, _, grade in stored])
 
 
 def _model_result(
@@ -207,6 +219,9 @@ def _evaluations(result: Result, tasks: Sequence[str]) -> Iterator[tuple[int, Ev
 def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = _ignore) -> Regraded:
     """Grade all stored samples anew with the present graders, without a model, and store what came out.
 
+    The new grades are written beside the old ones and take their place when all are there: an interruption loses
+    nothing, and the command starts anew.
+
     Raises:
         OPDBenchError: the directory holds no result, is in use, or was sampled from another version of a task.
     """
@@ -214,35 +229,48 @@ def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[E
     result, changed, count = _stored_result(store), list[Change](), 0
     checkpoints = list(result.checkpoints)
     with store.lock():
-        samples, grades = store.log("samples"), store.log("grades")
-        old = {
-            record["key"].split("/", 1)[0] + "/" + record["key"].split("/", 2)[2]: record for record in grades.records()
-        }
-        grades.truncate_to(0)
+        store.remove_log(REGRADING)
+        samples, old, grades = store.log("samples"), store.log("grades"), store.log(REGRADING)
+        verdicts = {_without_grader(record): record["verdict"] for record in old.records()}
         for number, evaluation in _evaluations(result, ()):
             grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
             drawn = [sample for _, sample in stored_samples(evaluation, samples)]
-            for grade in stored_grades(evaluation, drawn, grades):
-                key = f"{evaluation.eval_key}/{grade.key}"
-                count += 1
-                if key in old and old[key]["verdict"] != grade.verdict:
-                    changed.append(Change(grade.key, old[key]["verdict"], grade.verdict))
+            graded = stored_grades(evaluation, drawn, grades)
+            count += len(graded)
+            changed += _changes(evaluation.eval_key, graded, verdicts)
             checkpoints[number] = _rescored(checkpoints[number], evaluation, samples, grades)
-            on_event(
-                {
-                    "event": "progress",
-                    "cell": result.key,
-                    "row": result.row,
-                    "seed": result.seed,
-                    "stage": "grade",
-                    "fraction": (number + 1) / len(checkpoints),
-                    "detail": evaluation.task.id,
-                    "metrics": {},
-                }
-            )
+            on_event(_grading(result, (number + 1) / len(checkpoints), evaluation.task.id))
+        regraded = {_without_grader(record) for record in grades.records()}
+        grades.append([record for record in old.records() if _without_grader(record) not in regraded])
+        if len(grades):
+            store.swap_log("grades", REGRADING)
         store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints))))
     wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
     return Regraded(count, tuple(wanted), checkpoints[-1].scores)
+
+
+def _without_grader(record: Mapping[str, Any]) -> str:
+    """Return the key of a stored grade without the part that names its grader."""
+    evaluation, _, address = record["key"].split("/", 2)
+    return f"{evaluation}/{address}"
+
+
+def _changes(eval_key: str, graded: Sequence[Grade], verdicts: Mapping[str, str]) -> list[Change]:
+    pairs = [(grade, verdicts.get(f"{eval_key}/{grade.key}")) for grade in graded]
+    return [Change(grade.key, old, grade.verdict) for grade, old in pairs if old not in (None, grade.verdict)]
+
+
+def _grading(result: Result, fraction: float, task: str) -> Event:
+    return {
+        "event": "progress",
+        "cell": result.key,
+        "row": result.row,
+        "seed": result.seed,
+        "stage": "grade",
+        "fraction": fraction,
+        "detail": task,
+        "metrics": {},
+    }
 
 
 def _rescored(checkpoint: CheckpointResult, evaluation: Evaluation, samples: Any, grades: Any) -> CheckpointResult:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opdbench.store.files import read_json, write_json_atomic
+from opdbench.store.files import explained, read_json, sync_directory, write_json_atomic
 from opdbench.store.lock import DirectoryLock
 from opdbench.store.log import RecordLog
 from opdbench.store.names import inside, safe_name
@@ -77,14 +77,36 @@ class CellStore:
         """
         return RecordLog(self.directory / f"{safe_name(name)}.jsonl", read_only=not self.is_writable)
 
+    def remove_log(self, name: str) -> None:
+        """Remove a log, for example what an interrupted command left.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        self._check_writable()
+        path = self.directory / f"{safe_name(name)}.jsonl"
+        with explained(path):
+            path.unlink(missing_ok=True)
+
+    def swap_log(self, name: str, by: str) -> None:
+        """Put one log in the place of another: at every moment one of the two is there, whole.
+
+        Raises:
+            StoreError: the directory cannot be written; the old log is untouched.
+        """
+        self._check_writable()
+        old, new = (self.directory / f"{safe_name(log)}.jsonl" for log in (name, by))
+        with explained(old):
+            new.replace(old)
+            sync_directory(self.directory)
+
     def write_json(self, name: str, value: Any) -> None:
         """Write ``NAME.json`` whole, with a checksum.
 
         Raises:
             StoreError: it cannot be written; the old content is untouched.
         """
-        if not self.is_writable:
-            raise RuntimeError(f"{self.directory} is written to without its lock")
+        self._check_writable()
         write_json_atomic(self.directory / f"{safe_name(name)}.json", value)
 
     def read_json(self, name: str) -> Any:
@@ -110,6 +132,10 @@ class CellStore:
             StoreError: the file differs from its manifest.
         """
         return sealed(self._sealed_path(name))
+
+    def _check_writable(self) -> None:
+        if not self.is_writable:
+            raise RuntimeError(f"{self.directory} is written to without its lock")
 
     def _sealed_path(self, name: str) -> Path:
         return self.directory / f"{safe_name(name)}.parquet"

@@ -121,7 +121,9 @@ def _validated(plugin: Plugin) -> Validated:
 def _refusals(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[Refusal]:
     for start in range(0, len(problems), BATCH):
         part = problems[start : start + BATCH]
-        for grade in _grades(task, [(problem, task.grader.gold(problem)) for problem in part]):
+        states_gold = getattr(task.grader, "states_gold", True)
+        golds = [(item, task.grader.gold(item)) for item in part if states_gold or item.reference is not None]
+        for grade in _grades(task, golds):
             if grade.verdict != "correct":
                 yield Refusal(f"{pool}/{grade.problem_id}", grade.verdict, grade.reason)
         for grade in _grades(task, [(problem, "") for problem in part]):

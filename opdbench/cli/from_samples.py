@@ -1,0 +1,77 @@
+"""``opdbench eval --from-samples``, and the tables of scores that it shares with ``opdbench eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from opdbench.cli import text
+from opdbench.records import Pool, Score
+
+if TYPE_CHECKING:
+    from opdbench.graders.beside import Beside
+
+MAX_NAMED = 10
+
+
+def show_file(
+    path: Path, tasks: Sequence[str], pool: Pool, k: int | None, pass_k: Sequence[int], as_json: bool
+) -> None:
+    """Grade a file of completions and print what came out; code 1 where a sample could not be graded."""
+    from opdbench.verbs import from_samples
+
+    found = from_samples.score_file(path, tasks, pool=pool, k=k, pass_k=pass_k)
+    if as_json:
+        text.out_json(found.to_json())
+    else:
+        out_scores(found.scores)
+        out_beside(found.beside)
+    _name(found.unknown, "name no problem of their task")
+    _name(found.missing, "are missing, so the scores of their tasks are undefined")
+    _name(found.repeated, "are there twice; the first counts")
+    if any(grade.verdict == "ungraded" and grade.reason != "unknown_problem" for grade in found.grades):
+        text.note("some samples could not be graded, so their scores are undefined")
+        raise typer.Exit(1)
+
+
+def _name(items: Sequence[str], what: str) -> None:
+    if items:
+        more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+        text.note(f"{len(items)} samples {what}: {', '.join(items[:MAX_NAMED])}{more}")
+
+
+def out_scores(scores: Sequence[Score]) -> None:
+    """Write the table of scores."""
+    header = ("task", "metric", "score", "95 % interval", "problems", "samples", "truncated", "no answer")
+    rows = [
+        (
+            score.task,
+            score.metric,
+            text.percent(score.value),
+            f"{text.percent(score.low)}–{text.percent(score.high)}",
+            score.num_problems,
+            score.num_problems * score.num_samples,
+            score.num_truncated,
+            score.num_no_answer,
+        )
+        for score in scores
+    ]
+    text.out_table(header, rows, ("score", "problems", "samples", "truncated", "no answer"))
+
+
+def out_beside(found: Mapping[str, Beside]) -> None:
+    """Write what stands beside the headline: shares in percent, lengths as means."""
+    header = ("task", "strict", "lenient", "no answer", "truncated", "multi-box", "thinking chars", "answer chars")
+    header = (*header, "thinking tokens", "answer tokens")
+    rows = [
+        (
+            task,
+            *map(text.percent, (item.strict, item.lenient, item.no_answer, item.truncated, item.multi_box)),
+            *map(text.amount, (item.thinking_chars, item.answer_chars, item.thinking_tokens, item.answer_tokens)),
+        )
+        for task, item in found.items()
+    ]
+    text.out_table(header, rows, header[1:])
