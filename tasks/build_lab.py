@@ -40,7 +40,8 @@ RECIPES: dict[str, Recipe] = {
     "teacher-math": Recipe(LARGE, 700, GENERAL, base="teacher-base", kinds=("add", "run", "choice")),
     "teacher-code": Recipe(LARGE, 200, GENERAL, base="teacher-base", kinds=("code",)),
     "student": Recipe(SMALL, 1100, {"noisy": 1.0}),
-    "student-cross": Recipe(SMALL, 1500, {"terse": 1.0}),
+    # Short training at a low rate, after which the other style is all it writes, but not all it could learn quickly.
+    "student-cross": Recipe(LARGE, 300, {"terse": 1.0}, base="teacher-clean", peak=2e-3),
 }
 
 

@@ -21,7 +21,7 @@ MODELS = Path(str(files("opdbench_tasks") / "lab_models"))
 NAMES = ("student", "student-cross", "teacher", "teacher-base", "teacher-clean", "teacher-code", "teacher-math")
 MAX_TOKENS = 64
 BOARD_TOKENS = 48
-MAX_BYTES = 3.6e6
+MAX_BYTES = 3.8e6
 
 
 @pytest.fixture(scope="module")

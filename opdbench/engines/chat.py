@@ -75,6 +75,12 @@ class Chat:
         shown = self.presentation
         return content_key([self.chat_template, shown.system_prompt, shown.thinking, shown.prefill])
 
+    @property
+    def identity(self) -> object:
+        """Equal for chats that give equal ids for equal messages; a tokenizer that does not say its rules is alone."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return id(self) if backend is None else content_key([backend.to_str(), self.chat_template_hash])
+
     def prompt_text(self, message: str) -> str:
         """Render a user message: system message before it, the assistant's header and prefill after it.
 

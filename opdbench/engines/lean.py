@@ -1,6 +1,6 @@
 """One decoding step of small Llama-like models on a CPU, in numpy, with fused weights.
 
-A step of a tiny model costs transformers some 4 ms, nearly all of it interpreter time; here it is a sixth of that. Only
+A step of a tiny model costs transformers some 4 ms, nearly all of it interpreter time; here it is a third of that. Only
 what is certain to be the same computation is taken over: dense Llama, Qwen2 and Qwen3 with plain rotary positions and
 attention to the whole past. Everything else, and every model too large to gain, stays with transformers.
 

@@ -17,6 +17,9 @@ from opdbench.registry import Plugin, find
 CORE = ("budget", "checkpoints", "engines", "flops", "training", "method", "pricing.py", "records.py")
 """Parts of this package that shape a checkpoint."""
 
+LOG_ONLY = ("diagnostics.py", "metrics.py", "observer.py")
+"""Modules among them that only look: what they find is logged, off the budget, and draws from no random stream."""
+
 LIBRARIES = ("peft", "torch", "transformers")
 
 
@@ -47,7 +50,8 @@ def core_digest() -> str:
     """Return the digest of the parts of this package that shape a checkpoint."""
     root = Path(__file__).parents[1]
     paths = [path for name in CORE for path in (root / name, root / f"{name}.py")]
-    return _digest(file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
+    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
+    return _digest(file for file in files if file.name not in LOG_ONLY)
 
 
 def _provider(plugin: Plugin) -> dict[str, Any]:

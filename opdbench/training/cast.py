@@ -40,8 +40,9 @@ class Cast:
     teacher_players: Mapping[str, Player]
     max_prompt_tokens: int
     max_tokens: int
-    _prompts: dict[tuple[int, str, str, str], tuple[int, ...]] = field(
-        default_factory=dict[tuple[int, str, str, str], tuple[int, ...]]
+    _identities: dict[int, object] = field(default_factory=dict[int, object])
+    _prompts: dict[tuple[object, str, str, str], tuple[int, ...]] = field(
+        default_factory=dict[tuple[object, str, str, str], tuple[int, ...]]
     )
 
     @property
@@ -74,7 +75,9 @@ class Cast:
         Raises:
             DataError: the prompt is longer than ``max_prompt_tokens``, a quoted draft not counted.
         """
-        key = (id(chat), problem.task.id, problem.problem.id, template)
+        if id(chat) not in self._identities:
+            self._identities[id(chat)] = chat.identity
+        key = (self._identities[id(chat)], problem.task.id, problem.problem.id, template)
         if not draft and key in self._prompts:
             return self._prompts[key]
         message = problem.task.message(problem.problem, template, draft)

@@ -116,18 +116,19 @@ def micro_batches(contexts: Sequence[Context], max_tokens: int) -> Iterator[list
 
 
 def response_hidden(module: nn.Module, contexts: Sequence[Context]) -> Tensor:
-    """Run the body over right-padded sequences and gather the positions that predict response tokens."""
+    """Run the body over right-padded sequences and gather the positions that predict response tokens.
+
+    Without a mask: attention is causal, so no position that is kept sees the padding on its right.
+    """
     base = _base(module)
     lengths = [len(prompt) + len(response) for prompt, response in contexts]
     ids_BT = torch.zeros(len(contexts), max(lengths), dtype=torch.long)
-    mask_BT = torch.zeros_like(ids_BT)
     keep_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
     for row, (prompt, response) in enumerate(contexts):
         ids_BT[row, : lengths[row]] = torch.tensor([*prompt, *response])
-        mask_BT[row, : lengths[row]] = 1
         keep_BT[row, len(prompt) - 1 : lengths[row] - 1] = True
     device = base.get_output_embeddings().weight.device
-    output = base.get_decoder()(input_ids=ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False)
+    output = base.get_decoder()(input_ids=ids_BT.to(device), use_cache=False)
     return output.last_hidden_state[keep_BT.to(device)]
 
 
