@@ -43,22 +43,25 @@ def main(root: str) -> None:
     gc.disable()
     layers.refuse_tracing()
     layers.adopt_orphans()
+    apart = layers.can_fork_apart()
     jobs, replies = os.dup(0), os.dup(1)
-    write_all(replies, pack({"layers": _probe()}))
+    write_all(replies, pack({"layers": _probe(apart)}))
     try:
         while (job := read_message(jobs)) is not None:
-            ended = _run(job, Path(root))
+            ended = _run(job, Path(root), apart)
             write_all(replies, pack({"how": ended.how}) + HEADER.pack(len(ended.sent)) + ended.sent)
     finally:
         _remove(Path(root))  # a parent that lives kills its servers: only a dead one leaves them at the end of input
 
 
-def _probe() -> list[str]:
+def _probe(apart: bool) -> list[str]:
     """Return the names of the layers that take hold on this machine."""
     reader, writer = os.pipe()
-    child = os.fork()
+    child = layers.fork_apart() if apart else os.fork()
     if child == 0:
-        active = layers.apply(layers.OUTER, Limits()) + layers.apply(layers.INNER, Limits())
+        active = layers.apply(layers.USER, Limits())
+        active += ["namespaces"] if apart else layers.apply(layers.NAMESPACES, Limits())
+        active += layers.apply(layers.INNER, Limits())
         os.write(writer, " ".join(active).encode())
         os._exit(0)
     os.close(writer)
@@ -68,7 +71,7 @@ def _probe() -> list[str]:
     return names
 
 
-def _run(job: dict[str, Plain], root: Path) -> Ended:
+def _run(job: dict[str, Plain], root: Path, apart: bool) -> Ended:
     """Run one program to its end and leave nothing of it behind."""
     limits = Limits(**job["limits"])
     folder = root / str(time.monotonic_ns())
@@ -77,7 +80,9 @@ def _run(job: dict[str, Plain], root: Path) -> Ended:
         os.chown(folder, layers.NOBODY, layers.NOBODY)
     reader, writer = os.pipe()
     server = os.getpid()
-    child = os.fork()
+    child = layers.fork_apart() if apart else os.fork()
+    if child == 0 and apart:
+        _become_first(job, limits, folder, writer)
     if child == 0:
         _become_program(job, limits, folder, writer, server)
     os.close(writer)
@@ -85,8 +90,32 @@ def _run(job: dict[str, Plain], root: Path) -> Ended:
         return _collect(child, reader, limits)
     finally:
         os.close(reader)
-        _kill_descendants()
+        if apart:
+            os.kill(child, signal.SIGKILL)  # the kernel ends and collects all of its namespace before it is a zombie
+            os.waitpid(child, 0)
+        else:
+            _kill_descendants()
         _remove(folder)
+
+
+def _become_first(job: dict[str, Plain], limits: Limits, folder: Path, writer: int) -> typing.NoReturn:
+    """Go through the layers into the program, as the first process of its namespaces."""
+    try:
+        os.setsid()
+        os.chdir(folder)
+        descriptor = silence(writer)
+        layers.apply((*layers.USER, *layers.INNER), limits)
+        # After the layers, because a change of user withdraws the request.
+        layers.die_with_parent()
+        server = select.poll()
+        server.register(descriptor, select.POLLERR)
+        if server.poll(0):
+            os._exit(1)  # nobody reads: the server ended before the request
+        gc.enable()
+        answer_calls(job["code"], job["entry_point"], job["calls"], descriptor)
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
 
 
 def _become_program(job: dict[str, Plain], limits: Limits, folder: Path, writer: int, server: int) -> typing.NoReturn:

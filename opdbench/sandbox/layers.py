@@ -22,7 +22,10 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRI
 _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x20000000, 0x40000000, 0x08000000
 _CAPABILITY_VERSION_3 = 0x20080522
 
+_SYS_CLONE = 220 if os.uname().machine == "aarch64" else 56
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_held_libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -64,6 +67,41 @@ def leave_namespaces(limits: Limits) -> bool:
     return _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWPID) == 0
 
 
+def fork_apart() -> int:
+    """Fork a child that is the first process of new namespaces; it and all others there end together.
+
+    Root needs no user namespace for it and must not use one, because the child still has to become nobody.
+
+    Raises:
+        OSError: the kernel or the container refuses.
+    """
+    flags = _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWPID | (_CLONE_NEWUSER if os.getuid() != 0 else 0)
+    ctypes.pythonapi.PyOS_BeforeFork()
+    # Through PyDLL, which keeps the interpreter's lock: the child has no other thread that could return it.
+    pid = _held_libc.syscall(_SYS_CLONE, ctypes.c_ulong(flags | signal.SIGCHLD), 0, 0, 0, 0)
+    error = ctypes.get_errno()
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(error, os.strerror(error))
+    return pid
+
+
+def can_fork_apart() -> bool:
+    """Say whether ``fork_apart`` works here; only tried where the number of its system call is known."""
+    if os.uname().machine not in ("x86_64", "aarch64"):
+        return False
+    try:
+        child = fork_apart()
+    except OSError:
+        return False
+    if child == 0:
+        os._exit(0 if os.getpid() == 1 else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def limit_resources(limits: Limits) -> bool:
     """Bound memory, processor time, file size, processes, open files; no core dumps."""
     seconds = int(limits.wall_seconds) + 2
@@ -98,7 +136,9 @@ def no_new_privileges(limits: Limits) -> bool:
     return _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-OUTER: tuple[tuple[str, Layer], ...] = (("user", drop_user), ("namespaces", leave_namespaces))
+USER: tuple[tuple[str, Layer], ...] = (("user", drop_user),)
+NAMESPACES: tuple[tuple[str, Layer], ...] = (("namespaces", leave_namespaces),)
+OUTER = (*USER, *NAMESPACES)
 INNER: tuple[tuple[str, Layer], ...] = (
     ("rlimits", limit_resources),
     ("capabilities", drop_capabilities),
