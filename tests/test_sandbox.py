@@ -168,6 +168,11 @@ ATTACKS = {
         "def f(x): return 6",
         "tests",
     ),
+    "daemons that outlive their parents": (
+        "import ctypes, os, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\nfor _ in range(5):\n"
+        "    if os.fork() == 0:\n        os.setsid()\n        time.sleep(60)\ndef f(x): return 6",
+        "tests",
+    ),
     "killing everything": (
         "import os\ndef f(x):\n    os.kill(-1, 9)\n    os.kill(os.getppid(), 9)\n    return 6",
         None,
