@@ -369,6 +369,38 @@ def test_responses_to_text_and_back(model):
     assert chat.decode([]) == ""
 
 
+@pytest.mark.parametrize(
+    ("template", "prefill", "system", "opens"),
+    [
+        ("{{ messages[-1].content }}\nAnswer:", "", None, False),
+        ("{{ messages[-1].content }}\nAnswer: <think>\n", "", None, True),
+        ("{{ messages[-1].content }}\nAnswer:", "<think>", None, True),
+        ("{{ messages[-1].content }}\nAnswer: <think></think>", "", None, False),
+        ("{{ messages[0].content }} {{ messages[-1].content }}\nAnswer:", "", "Think between <think> tags.", False),
+    ],
+)
+def test_a_response_in_a_thought_that_the_prompt_opened_says_so(tmp_path, template, prefill, system, opens):
+    save_tokenizer(tmp_path)
+    save_model(tmp_path)
+    chat = Chat.open(located(tmp_path, chat_template=template, prefill=prefill, system_prompt=system), "rollout")
+    assert chat.opens_thought is opens
+    assert chat.reply(chat.response_ids("abcd")) == ("<think>abcd" if opens else "abcd")
+
+
+def test_chats_are_the_same_only_where_prompts_are(tmp_path):
+    """A template may read which token plays a role: equal tokenizers with other roles render other prompts."""
+    template = "{{ eos_token }}{{ messages[-1].content }}"
+    chats: list[Chat] = []
+    for name, eos in (("a", "<|im_end|>"), ("b", "<|endoftext|>"), ("c", "<|im_end|>")):
+        (tmp_path / name).mkdir()
+        save_tokenizer(tmp_path / name, eos=eos, template=template)
+        save_model(tmp_path / name)
+        chats.append(Chat.open(located(tmp_path / name), "scoring"))
+    first, other_role, equal = chats
+    assert first.prompt_ids("Hi") == equal.prompt_ids("Hi") != other_role.prompt_ids("Hi")
+    assert first.identity == equal.identity != other_role.identity
+
+
 def test_stop_ids_come_from_all_three_places(tmp_path):
     save_tokenizer(tmp_path)
     save_model(tmp_path)
@@ -437,7 +469,7 @@ def test_incomplete_weights_are_refused(tmp_path):
 
 
 def test_engine_id_names_what_numbers_depend_on(engine):
-    assert engine.id.startswith("hf-2 torch-")
+    assert engine.id.startswith("hf-3 torch-")
     assert engine.id.endswith(" float32 cpu")
 
 

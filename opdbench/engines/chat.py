@@ -14,6 +14,9 @@ from opdbench.model import Presentation, Use
 from opdbench.records import content_key
 from opdbench.trainer import LocatedModel
 
+THOUGHT_START, THOUGHT_END = "<think>", "</think>"
+_MARK = "[message]"
+
 
 @dataclass(frozen=True, slots=True)
 class Chat:
@@ -77,9 +80,23 @@ class Chat:
 
     @property
     def identity(self) -> object:
-        """Equal for chats that give equal ids for equal messages; a tokenizer that does not say its rules is alone."""
+        """Equal for chats that give equal ids for equal messages; a tokenizer that does not say its rules is alone.
+
+        Templates read the names of special tokens, so two tokenizers with other roles for the same tokens differ.
+        """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        return id(self) if backend is None else content_key([backend.to_str(), self.chat_template_hash])
+        if backend is None:
+            return id(self)
+        roles = {role: str(token) for role, token in self.tokenizer.special_tokens_map.items()}
+        return content_key([backend.to_str(), roles, self.chat_template_hash])
+
+    @property
+    def opens_thought(self) -> bool:
+        """Whether the template or the prefill opens a thought, so that every response starts inside one."""
+        if THOUGHT_START not in self.chat_template + self.presentation.prefill:
+            return False
+        header = self.prompt_text(_MARK).rpartition(_MARK)[2]
+        return header.rfind(THOUGHT_START) > header.rfind(THOUGHT_END)
 
     def prompt_text(self, message: str) -> str:
         """Render a user message: system message before it, the assistant's header and prefill after it.
@@ -126,6 +143,10 @@ class Chat:
         """Return the text of a response without the stop token that ended it and without special tokens."""
         kept = ids[:-1] if ids and ids[-1] in self.stop_ids else ids
         return self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def reply(self, ids: Sequence[int]) -> str:
+        """Return the text of a response as graders read it: with the tag of a thought that the prompt opened."""
+        return (THOUGHT_START if self.opens_thought else "") + self.decode(ids)
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from opdbench.engines.chat import Chat
+from opdbench.engines.chat import THOUGHT_END, THOUGHT_START, Chat
 from opdbench.engines.decode import Decoder
 from opdbench.engines.engine import EngineSettings, Prompt, Reply, TokenPrompt, Tokens
 from opdbench.engines.hf_model import load_module
@@ -20,9 +20,7 @@ from opdbench.errors import EngineError
 from opdbench.method import Sampling
 from opdbench.trainer import LocatedModel
 
-VERSION = 2
-
-THOUGHT_END = "</think>"
+VERSION = 3
 
 
 class HFEngine:
@@ -101,13 +99,13 @@ class HFEngine:
         return [self._reply(answer) for answer in answers]
 
     def _reply(self, answer: Tokens) -> Reply:
-        text, size = self.chat.decode(answer.token_ids), len(answer.token_ids)
+        text, size = self.chat.reply(answer.token_ids), len(answer.token_ids)
         return Reply(text, size, answer.finish_reason, self._thinking_tokens(answer.token_ids, text))
 
     def _thinking_tokens(self, ids: Sequence[int], text: str) -> int:
         """Return how many tokens it takes to reach the end of the thought: all of them where it has no end."""
         if THOUGHT_END not in text:
-            return len(ids) if "<think>" in text else 0
+            return len(ids) if THOUGHT_START in text else 0
         wanted, low, high = text.count(THOUGHT_END), 0, len(ids)
         while low < high:
             middle = (low + high) // 2

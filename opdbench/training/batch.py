@@ -167,7 +167,7 @@ class Batch:
 
     def _as_sample(self, rollout: Rollout) -> Sample:
         ids = rollout.response_ids
-        text = self._cast.student.chat.decode(ids)
+        text = self._cast.student.chat.reply(ids)
         return as_sample(rollout.slot.problem, text, len(ids), number=rollout.sample, truncated=rollout.truncated)
 
 

@@ -126,13 +126,13 @@ def _fitting(draw: Draw, player: Player, problem: TrainingProblem, template: str
 
 def _graded(draw: Draw, rollouts: Sequence[Rollout], *, correct: bool) -> list[Rollout]:
     """Return the rollouts with one outcome."""
-    decode = draw.cast.student.chat.decode
+    read = draw.cast.student.chat.reply
     with draw.ledger.phase("reward"):
         rewards = outcomes(
             [
                 (
                     r.slot.problem,
-                    as_sample(r.slot.problem, decode(r.response_ids), len(r.response_ids), truncated=r.truncated),
+                    as_sample(r.slot.problem, read(r.response_ids), len(r.response_ids), truncated=r.truncated),
                 )
                 for r in rollouts
             ]
