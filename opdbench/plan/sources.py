@@ -17,7 +17,7 @@ from opdbench.registry import Plugin, find
 CORE = ("budget", "checkpoints", "engines", "flops", "training", "method", "pricing.py", "records.py")
 """Parts of this package that shape a checkpoint."""
 
-LOG_ONLY = ("diagnostics.py", "metrics.py", "observer.py")
+LOG_ONLY = ("training/diagnostics.py", "training/metrics.py", "training/observer.py")
 """Modules among them that only look: what they find is logged, off the budget, and draws from no random stream."""
 
 LIBRARIES = ("peft", "torch", "transformers")
@@ -50,8 +50,8 @@ def core_digest() -> str:
     """Return the digest of the parts of this package that shape a checkpoint."""
     root = Path(__file__).parents[1]
     paths = [path for name in CORE for path in (root / name, root / f"{name}.py")]
-    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
-    return _digest(file for file in files if file.name not in LOG_ONLY)
+    files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    return _digest(files - {root / name for name in LOG_ONLY})
 
 
 def _provider(plugin: Plugin) -> dict[str, Any]:

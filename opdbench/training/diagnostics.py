@@ -63,8 +63,8 @@ def diagnose(batch: Batch, trajectory: Trajectory, rewards_B: Tensor, ledger: Le
             graded = {"refined": rewards_B.tolist()} | {name: outcomes(items) for name, items in texts.items()}
             drafts_B = rewards_B.new_tensor(graded["raw"])
             metrics = _lengths(texts, batch.packed.lengths) | _pass_rates(graded)
-    passed_N = drafts_B[batch.packed.sequence_N] > 0
-    metrics |= _by_outcome(found, passed_N) | _whole(found)
+        passed_N = drafts_B[batch.packed.sequence_N] > 0
+        metrics |= _by_outcome(found, passed_N) | _whole(found)
     return {f"diagnose/{name}": value for name, value in metrics.items()}
 
 
