@@ -7,7 +7,7 @@ models under ``lab_models`` are made by ``tasks/build_lab.py`` from problems of 
 import random
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from opdbench.api import BoxedExpression, BoxedInteger, Choice, FunctionTests, Generated, Grader, Pool, Problem, Task
@@ -45,7 +45,13 @@ def solution(problem: LabProblem) -> str:
     return out.text
 
 
-def _rows(kind: str, pool: Pool) -> Iterator[Mapping[str, Any]]:
+@cache
+def _rows(kind: str, pool: Pool) -> tuple[Mapping[str, Any], ...]:
+    """Return a pool, made once in a process: every cell and every stage asks for it."""
+    return tuple(_made(kind, pool))
+
+
+def _made(kind: str, pool: Pool) -> Iterator[Mapping[str, Any]]:
     seen: set[str] = set()
     rng = random.Random(f"lab/{VERSION}/{kind}/{pool}")  # noqa: S311
     for problem in draws(kind, pool, rng):
