@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS = ("Paper", "Upstream", "Deviates")
+SHOWN_SETTINGS = ("k", "temperature", "top_p", "top_k", "max_tokens", "thinking")
 
 
 def registered(kind: str) -> list[tuple[str, Any]]:
@@ -106,7 +107,31 @@ problem; the version rises whenever prompt, data or grader change a score.
 [How to add one](../CONTRIBUTING.md#add-a-task).
 
 {table(header, rows)}
+
+## Evaluation protocols
+
+Settings of papers for `opdbench eval --protocol`. Each value is followed by where it is from: its *paper*, its *code*, or
+*ours* where neither says it. `opdbench list protocols` prints prompts and notes too.
+
+{table(["id", "paper", *SHOWN_SETTINGS, "single tasks"], [protocol_row(id, item) for id, item in registered("protocols")])}
 """
+
+
+def protocol_row(id: str, protocol: Any) -> list[str]:
+    """Return a line of the table of protocols."""
+    values = [stated(getattr(protocol, name)) for name in SHOWN_SETTINGS]
+    single = [
+        f"{task}: {name} {stated(item)}"
+        for task, own in protocol.per_task.items()
+        for name in SHOWN_SETTINGS
+        if (item := getattr(own, name)) is not None
+    ]
+    return [f"`{id}`", f"[{protocol.title}]({protocol.reference})", *values, "; ".join(single) or "–"]
+
+
+def stated(setting: Any) -> str:
+    """Return a value with where it is from."""
+    return f"{setting.value} *{setting.source}*"
 
 
 def readme_page() -> str:

@@ -1,4 +1,4 @@
-"""``opdbench eval`` and ``opdbench grade``."""
+"""``opdbench eval``."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ EVAL_EXAMPLES = options.examples(
     "opdbench eval MODEL --tasks aime24,aime25 --protocol gopd     # `opdbench list protocols`",
     "opdbench eval --from-samples completions.jsonl --tasks lab_add --json",
     "Run the same command again to go on after a stop.",
-)
-GRADE_EXAMPLES = options.examples(
-    "opdbench grade runs/eval/student",
-    "opdbench grade runs/lab/0123456789abcdef --task lab_code --json",
 )
 
 
@@ -198,30 +194,3 @@ def _about(protocol: Mapping[str, Any]) -> Iterator[str]:
         yield f"  deviates: {item['setting']} of {item['task']} is {item['given']!r}, stated {item['stated']!r}"
     for note in protocol["notes"]:
         yield f"  note: {note}"
-
-
-def grade(
-    directory: Annotated[
-        Path, typer.Argument(help="Of a cell (runs/BOARD/KEY) or of an evaluation.", show_default=False)
-    ],
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", help="Only this task; may be repeated.", autocompletion=options.complete_task),
-    ] = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Grade stored samples again, by the graders installed now; no model is needed."""
-    from opdbench.verbs import samples
-
-    with display(quiet) as shown:
-        regraded = samples.grade(directory, tasks=task or (), on_event=shown)
-    changed = [asdict(change) for change in regraded.changed]
-    if as_json:
-        scores = [asdict(score) for score in regraded.scores]
-        found = {"directory": str(directory), "samples": regraded.num_samples, "changed": changed, "scores": scores}
-        text.out_json(found)
-    elif changed:
-        text.out_table(("sample", "old", "new"), [tuple(item.values()) for item in changed])
-    text.note(f"{regraded.num_samples} samples graded, {len(changed)} verdicts changed")
