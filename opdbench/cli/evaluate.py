@@ -116,6 +116,10 @@ def evaluate(
     if from_samples is not None:
         if model is not None:
             raise typer.BadParameter("name a model or a file of samples, not both", param_hint="--from-samples")
+        if protocol is not None:
+            raise typer.BadParameter(
+                "it says how samples are drawn, and those of a file are drawn already", param_hint="--protocol"
+            )
         return show_file(from_samples, options.split(tasks), pool, k, _numbers(pass_k), as_json)
     if model is None or tasks is None:
         raise typer.BadParameter("name a model and --tasks, or --from-samples FILE")

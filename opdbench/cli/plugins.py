@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opdbench.cli import options, text
+from opdbench.data import UNPINNED
 from opdbench.registry import Kind
 
 if TYPE_CHECKING:
@@ -77,12 +78,14 @@ def validate(
 
 
 def _summary(done: Sequence[Validated]) -> str:
-    absent = [item.task for item in done if item.is_absent]
+    absent = [item for item in done if item.is_absent]
     num_valid = sum(item.is_valid for item in done)
     said = f"{num_valid} tasks valid, {len(done) - num_valid - len(absent)} not"
-    if not absent:
-        return said
-    return f"{said}; the data of {len(absent)} are not here: run opdbench fetch {' '.join(absent)}, or name --data-dir"
+    pinned = [item.task for item in absent if item.revision != UNPINNED]
+    local = [item.task for item in absent if item.revision == UNPINNED]
+    parts = [f"run opdbench fetch {' '.join(pinned)}"] if pinned else []
+    parts += [f"name --data-dir for {' '.join(local)}, whose commit is not pinned"] if local else []
+    return f"{said}; the data of {len(absent)} are not here: {', and '.join(parts)}" if absent else said
 
 
 def _announce(task: str) -> None:
