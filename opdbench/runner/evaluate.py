@@ -123,18 +123,15 @@ class CheckpointEvaluator:
         model = dataclasses.replace(
             self.student, directory=checkpoint.directory, content_hash=content_hash(checkpoint.directory)
         )
-        settings = EngineSettings(dtype=self.protocol.dtype, batch_size=self.protocol.batch_size)
-        engine: Engine = registry.load("engines", self.protocol.engine).open(model, settings)
-        self.marks = tuple(dict.fromkeys((*self.marks, *engine.marks)))
-        self.chat_template_hash = getattr(getattr(engine, "chat", None), "chat_template_hash", None)
+        # Before the engine: data that are not here must be told before a model is loaded.
+        asked = self._asked()
+        engine = self._open(model)
         evaluations: dict[str, Evaluation] = {}
         scored: dict[str, Evaluated] = {}
         try:
             for number, planned in enumerate(self.protocol.tasks):
-                task = asked_task(planned.id, self.protocol.messages)
+                task, data = asked[planned.id]
                 sampling, shown = planned.sampling or Sampling(), model.entry.presentation("evaluation")
-                data = data_digests(task, planned.pool)
-                self.data |= {} if data is None else {task.id: data}
                 key = eval_key(model.content_hash, task, planned.pool, sampling, engine.id, shown, data)
                 evaluation = self.protocol.evaluation(planned, task, key, data, is_last=is_last)
                 width = share / len(self.protocol.tasks)
@@ -144,6 +141,21 @@ class CheckpointEvaluator:
             engine.close()
         return _result(checkpoint, model, evaluations, scored)
 
+    def _asked(self) -> dict[str, tuple[Task, Digests | None]]:
+        """Return every task with what its data say."""
+        tasks = [(planned, asked_task(planned.id, self.protocol.messages)) for planned in self.protocol.tasks]
+        asked = {planned.id: (task, data_digests(task, planned.pool)) for planned, task in tasks}
+        self.data |= {id: data for id, (_, data) in asked.items() if data is not None}
+        return asked
+
+    def _open(self, model: LocatedModel) -> Engine:
+        """Load a checkpoint, and note what the engine says of itself."""
+        settings = EngineSettings(dtype=self.protocol.dtype, batch_size=self.protocol.batch_size)
+        engine: Engine = registry.load("engines", self.protocol.engine).open(model, settings)
+        self.marks = tuple(dict.fromkeys((*self.marks, *engine.marks)))
+        self.chat_template_hash = getattr(getattr(engine, "chat", None), "chat_template_hash", None)
+        return engine
+
     @property
     def data_provenance(self) -> dict[str, Any]:
         """What the data said, by task: what stored samples answer. Nothing where all data are generated."""
@@ -152,11 +164,13 @@ class CheckpointEvaluator:
     def _task(
         self, evaluation: Evaluation, engine: Engine, checkpoint: Checkpoint, start: float, width: float
     ) -> Evaluated:
-        where = f"{evaluation.task.id} at {checkpoint.fraction:.0%} of the budget"
+        at = f" at {checkpoint.fraction:.0%} of the budget" if checkpoint.step else ""
 
         def progress(stage: str, done: int, total: int, share: float | None) -> None:
             so_far = "" if share is None else f", {share:.1%} correct so far"
-            self.report(stage, start + width * done / max(total, 1), f"{where}: {done}/{total}{so_far}")
+            self.report(
+                stage, start + width * done / max(total, 1), f"{evaluation.task.id}{at}: {done}/{total}{so_far}"
+            )
 
         draw_samples(evaluation, engine, self.samples, self.grades, progress=progress, stop=self.stop)
         return score(evaluation, self.samples, self.grades)

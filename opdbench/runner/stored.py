@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,9 @@ def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[E
         store.remove_log(REGRADING)
         samples, old, grades = store.log("samples"), store.log("grades"), store.log(REGRADING)
         verdicts = {_without_grader(record): record["verdict"] for record in old.records()}
+        data = dict(result.provenance.get("data", {}))
         for number, evaluation in _evaluations(result, ()):
+            data |= {} if evaluation.data is None else {evaluation.task.id: asdict(evaluation.data)}
             grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
             drawn = [sample for _, sample in stored_samples(evaluation, samples)]
             graded = stored_grades(evaluation, drawn, grades)
@@ -132,7 +134,8 @@ def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[E
         grades.append([record for record in old.records() if _without_grader(record) not in regraded])
         if len(grades):
             store.swap_log("grades", REGRADING)
-        store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints))))
+        made_with = {**result.provenance, **({"data": data} if data else {})}
+        store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints), provenance=made_with)))
     wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
     return Regraded(count, tuple(wanted), checkpoints[-1].scores)
 

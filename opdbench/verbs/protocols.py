@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from opdbench import registry
 from opdbench.config import EvaluationSettings, Origin
 from opdbench.config.explain import explain
+from opdbench.errors import ConfigError
 from opdbench.model import Presentation
 from opdbench.protocol import SETTINGS, SHARED, EvaluationProtocol
 from opdbench.task import Task
@@ -85,6 +86,8 @@ def _settings(tasks: Sequence[str], values: Mapping[str, Any]) -> EvaluationSett
 def _under(
     protocol: EvaluationProtocol, tasks: Sequence[str], explicit: Mapping[str, Any], shown: Mapping[str, Any]
 ) -> Asked:
+    if "per_task" in explicit:
+        raise ConfigError(f"per_task: protocol {protocol.id} says what holds for single tasks; evaluate them apart")
     loaded: dict[str, Task] = {id: registry.load("tasks", id) for id in tasks}
     common = {name: getattr(protocol, name).value for name in DECODING}
     per_task = {
