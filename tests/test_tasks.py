@@ -310,6 +310,14 @@ def test_ifbench_asks_what_its_grader_checks() -> None:
     task = reduced(named("ifbench"))
     first, second = task.load("test")
     assert first.target == {"instruction_id_list": ["count:keywords_multiple"], "kwargs": [{"keyword1": "cat"}]}
+    row = {
+        "key": "1",
+        "prompt": "?",
+        "instruction_id_list": ["x"],
+        "kwargs": [{"N": 3.0, "percentage": 2.5, "word": None}],
+    }
+    assert task.source.plain(row)["answer"]["kwargs"] == [{"N": 3, "percentage": 2.5}]
+    assert isinstance(task.source.plain(row)["answer"]["kwargs"][0]["N"], int)
     answers = ["1 2 3", "1 2"]
     samples = [(second, Sample("ifbench", second.id, i, 0, text, 1, "stop")) for i, text in enumerate(answers)]
     assert [grade.verdict for grade in task.grader.grade(samples)] == ["correct", "wrong"]

@@ -11,9 +11,16 @@ from typing import Any
 from opdbench.api import UNPINNED, HubData, Instructions, Problem, Task
 
 
+def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what is set of a constraint's settings; parquet stores its counts as floats."""
+    values = {name: value for name, value in (given or {}).items() if value is not None}
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in values.items()
+    }
+
+
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write a row in the plain form; settings of constraints that are not set are left out."""
-    given = [{name: value for name, value in (one or {}).items() if value is not None} for one in row["kwargs"]]
+    given = [_settings(one) for one in row["kwargs"]]
     answer = {"instruction_id_list": list(row["instruction_id_list"]), "kwargs": given}
     return {"id": row["key"], "problem": row["prompt"], "answer": answer}
 
