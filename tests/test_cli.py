@@ -468,8 +468,8 @@ def test_what_is_left_is_estimated_from_where_it_began(monkeypatch: pytest.Monke
     now = iter([0.0, 60.0, 300.0, 301.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     left = Remaining()
-    steps = [left("eval/0", {"stage": "sample", "fraction": fraction}) for fraction in (0.5, 0.6, 0.98, 1.0)]
-    assert steps == ["", ", about 4 min left", ", about 12 s left", ""]
+    steps = [left("eval/0", {"stage": "sample", "fraction": fraction}) for fraction in (0.5, 0.6, 0.95, 1.0)]
+    assert steps == ["", ", about 4 min left", ", about 33 s left", ""]
 
 
 STOPPABLE = """

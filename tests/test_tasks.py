@@ -354,7 +354,7 @@ def test_a_malformed_gold_answer_is_named_and_does_not_fail(local: Path, monkeyp
 
 
 def test_a_gold_answer_that_nothing_can_match_is_refused(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"id": i, "problem": "?", "answer": answer} for i, answer in enumerate(("1", r"\frac{{1}{2}", "2"))]
+    rows = [{"id": i, "problem": "?", "answer": answer} for i, answer in enumerate(("1", "(1, 2", "2"))]
     (local / "hmmt25_nov.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (found,) = check_all(monkeypatch, "hmmt25_nov")
     assert [(refusal.problem, refusal.verdict) for refusal in found.refusals] == [("test/1", "wrong")]
