@@ -80,12 +80,12 @@ def validate(
 def _summary(done: Sequence[Validated]) -> str:
     absent = [item for item in done if item.is_absent]
     num_valid = sum(item.is_valid for item in done)
-    said = f"{num_valid} tasks valid, {len(done) - num_valid - len(absent)} not"
+    said = f"{num_valid} valid, {len(done) - num_valid - len(absent)} not valid, {len(absent)} not here"
     pinned = [item.task for item in absent if item.revision != UNPINNED]
     local = [item.task for item in absent if item.revision == UNPINNED]
     parts = [f"run opdbench fetch {' '.join(pinned)}"] if pinned else []
     parts += [f"name --data-dir for {' '.join(local)}, whose commit is not pinned"] if local else []
-    return f"{said}; the data of {len(absent)} are not here: {', and '.join(parts)}" if absent else said
+    return f"{said}: {', and '.join(parts)}" if absent else said
 
 
 def _announce(task: str) -> None:
@@ -108,5 +108,5 @@ def _verdict(item: Validated) -> str:
     if item.is_absent:
         return f"not here: {item.error}"
     if item.is_valid:
-        return f"ok, {len(item.doubts)} malformed gold answers repaired" if item.doubts else "ok"
+        return f"ok; malformed gold answers, repaired: {len(item.doubts)}" if item.doubts else "ok"
     return item.error or f"{len(item.refusals)} refused"
