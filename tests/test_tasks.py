@@ -399,6 +399,13 @@ def test_fetch_reads_what_it_fetched(fixtures: Path, monkeypatch: pytest.MonkeyP
         list(data.fetch([]))
 
 
+def test_what_has_no_pinned_commit_is_not_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from opdbench.verbs import data
+
+    monkeypatch.setattr(data.registry, "available", lambda kind: {id: Found(id) for id in ("aime24", "amo_bench")})
+    assert data.downloadable() == ["aime24"]
+
+
 # Real data: OPDBENCH_DATA names a directory with the public files, which are never committed
 
 REAL = os.environ.get("OPDBENCH_DATA", "")
