@@ -40,6 +40,7 @@ from opdbench.method import (
     Trajectory,
 )
 from opdbench.outline import check_method
+from opdbench.protocol import EvaluationProtocol, read_protocols
 from opdbench.records import Grade, Pool, Problem, Sample, content_key
 from opdbench.task import Generated, Source, Task
 from opdbench.trainer import (
@@ -68,6 +69,7 @@ __all__ = [
     "Distribution",
     "Divergence",
     "Entropy",
+    "EvaluationProtocol",
     "FunctionTests",
     "Generated",
     "Grade",
@@ -113,4 +115,5 @@ __all__ = [
     "boxed_answer",
     "check_method",
     "content_key",
+    "read_protocols",
 ]

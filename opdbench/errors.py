@@ -26,6 +26,10 @@ class DataError(OPDBenchError, ValueError):
     """A data set is missing, incomplete, or not the one that was pinned."""
 
 
+class MissingDataError(DataError):
+    """A data set is not on this machine; the message says how to bring it here."""
+
+
 class ModelError(OPDBenchError, ValueError):
     """A checkpoint is missing, unsafe to load, or does not fit its partner."""
 

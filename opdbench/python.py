@@ -115,6 +115,7 @@ def evaluate(
     *,
     revision: str | None = None,
     allow_pickle: bool = False,
+    protocol: str | None = None,
     seed: int = 0,
     out: Path | str | None = None,
     on_event: Callable[[Mapping[str, Any]], None] = ignore,
@@ -122,21 +123,23 @@ def evaluate(
 ) -> pandas.DataFrame:
     """Evaluate a checkpoint and return its scores, one line per task and metric.
 
-    ``settings`` are fields of ``[evaluation]`` in a board: ``k``, ``pass_k``, ``max_tokens``, ``engine``, ...
-    ``attrs["directory"]`` is where samples and grades are.
+    ``settings`` are fields of ``[evaluation]`` in a board: ``k``, ``pass_k``, ``max_tokens``, ``engine``, ...; where
+    none is given, those of ``protocol`` hold. ``attrs["directory"]`` is where samples and grades are,
+    ``attrs["protocol"]`` says what was followed, with deviations.
     """
     report = samples.evaluate(
         str(model),
         tasks,
         revision=revision,
         allow_pickle=allow_pickle,
+        protocol=protocol,
         seed=seed,
         out=Path(out) if out is not None else None,
         on_event=on_event,
         **settings,
     )
     frame = _frame(asdict(score) for score in report.scores)
-    frame.attrs["directory"] = str(report.directory)
+    frame.attrs = {"directory": str(report.directory), "protocol": report.protocol}
     return frame
 
 

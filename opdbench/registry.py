@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from opdbench.errors import BrokenPluginError, PluginError
 
-Kind = Literal["methods", "trainers", "tasks", "engines", "boards"]
-KINDS: tuple[Kind, ...] = ("methods", "trainers", "tasks", "engines", "boards")
+Kind = Literal["methods", "trainers", "tasks", "engines", "boards", "protocols"]
+KINDS: tuple[Kind, ...] = ("methods", "trainers", "tasks", "engines", "boards", "protocols")
 
 
 @dataclass(frozen=True, slots=True)

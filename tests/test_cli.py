@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from opdbench.cli import app, main, text
-from opdbench.cli.progress import PlainLines
+from opdbench.cli.progress import PlainLines, Remaining
 from opdbench.config import EvaluationSettings, load_board
 from opdbench.plan import make_plan
 from opdbench.registry import KINDS
@@ -143,12 +143,17 @@ def test_every_verb_has_help_with_examples(call) -> None:
 
 def test_defaults_of_eval_are_those_of_boards() -> None:
     from opdbench.cli.evaluate import evaluate
-    from opdbench.verbs.samples import MAX_TOKENS
+    from opdbench.verbs.protocols import BATCH_SIZE, MAX_TOKENS, ask
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(evaluate).parameters.items()}
-    for name in ("pool", "temperature", "top_p", "engine", "dtype"):
+    for name in ("pool", "engine", "dtype"):
         assert defaults[name] == EvaluationSettings.model_fields[name].default
-    assert defaults["max_tokens"] == MAX_TOKENS
+    # What a protocol may state is not given unless it is written.
+    assert {defaults[name] for name in ("temperature", "top_p", "top_k", "max_tokens", "k", "thinking")} == {None}
+    assert defaults["batch_size"] == BATCH_SIZE
+    settings = ask(["lab_add"], {}).settings
+    assert settings.max_tokens == MAX_TOKENS
+    assert settings == EvaluationSettings(tasks=("lab_add",), max_tokens=MAX_TOKENS, batch_size=BATCH_SIZE)
 
 
 def test_version(call) -> None:
@@ -208,6 +213,7 @@ def test_a_missing_checkpoint_is_named_with_its_line(board: Path, call) -> None:
         (("eval", "small/student", "--tasks", "lab_add", "--engine", "hff"), "no engine 'hff'"),
         (("eval", "small/student", "--tasks", "lab_add", "--k", "2", "--pass-k", "4"), "pass@4"),
         (("eval", "small/student", "--tasks", ","), "tasks"),
+        (("eval", "small/student", "--tasks", "lab_add", "--protocol", "trop"), "no protocol 'trop'"),
         (("validate", "lab_ad"), "Did you mean 'lab_add'?"),
         (("grade", "nowhere"), "is no directory"),
         (("show", "small"), "holds no finished result"),
@@ -307,7 +313,8 @@ def test_list_gives_every_plugin(kind: str, call) -> None:
     code, out, _ = call("list", kind, "--json")
     listed = json.loads(out)
     assert code == 0
-    assert all(set(item) == {"id", "title", "distribution", "version", "status"} for item in listed)
+    keys = {"id", "title", "distribution", "version", "status"} | ({"settings"} if kind == "protocols" else set())
+    assert all(set(item) == keys for item in listed)
     assert {item["status"] for item in listed} == {"ok"}
     assert all(item["title"] for item in listed)
 
@@ -453,6 +460,16 @@ def test_plain_lines_are_few_and_name_the_cell_of_a_dead_worker(capsys: pytest.C
         "opd/1: train 0 % step 0\\x1b[2J",
         "opd/1: failed: killed by SIGKILL",
     ]
+
+
+def test_what_is_left_is_estimated_from_where_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    from opdbench.cli import progress
+
+    now = iter([0.0, 60.0, 300.0, 301.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    left = Remaining()
+    steps = [left("eval/0", {"stage": "sample", "fraction": fraction}) for fraction in (0.5, 0.6, 0.95, 1.0)]
+    assert steps == ["", ", about 4 min left", ", about 33 s left", ""]
 
 
 STOPPABLE = """

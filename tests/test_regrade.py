@@ -25,20 +25,20 @@ def test_a_log_is_swapped_whole(tmp_path) -> None:
 def test_an_interrupted_grading_loses_nothing(tmp_path, monkeypatch) -> None:
     from small_results import stored_result
 
-    from opdbench.runner import model
+    from opdbench.runner import stored
 
     directory = stored_result(tmp_path)
     before = (directory / "grades.jsonl").read_bytes()
-    monkeypatch.setattr(model, "_rescored", lambda *_: 1 / 0)
+    monkeypatch.setattr(stored, "_rescored", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        model.regrade(directory)
+        stored.regrade(directory)
     assert (directory / "grades.jsonl").read_bytes() == before
     monkeypatch.undo()
-    regraded = model.regrade(directory)
+    regraded = stored.regrade(directory)
     assert (regraded.num_samples, [(change.old, change.new) for change in regraded.changed]) == (
         2,
         [("wrong", "correct")],
     )
     kept = [record["key"] for record in CellStore(directory).log("grades").records()]
     assert "other/x/other_task/p/0" in kept
-    assert to_json(model.regrade(directory)) == {**to_json(regraded), "changed": ()}
+    assert to_json(stored.regrade(directory)) == {**to_json(regraded), "changed": ()}

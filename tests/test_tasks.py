@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from opdbench.cli import main
 from opdbench.data import UNPINNED, HubData, github, hub
-from opdbench.errors import DataError
+from opdbench.errors import DataError, MissingDataError
+from opdbench.graders.constraints import CHECKS
 from opdbench.records import Sample
 from opdbench.task import Task
-from opdbench_tasks import _shared, ifbench
+from opdbench.verbs import plugins
+from opdbench_tasks import _shared
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "data"
@@ -31,6 +34,8 @@ TARGETS = {
     "gsm8k": "gsm8k:GSM8K",
     "hmmt25_feb": "hmmt:FEB25",
     "hmmt25_nov": "hmmt:NOV25",
+    "ifbench": "ifbench:IFBENCH",
+    "ifbench_294": "ifbench:IFBENCH_294",
     "math500": "math500:MATH500",
     "minerva": "minerva:QWEN",
     "minerva_hub": "minerva:HUB",
@@ -43,7 +48,7 @@ COUNTS = {  # rows of the fixture, problems that are asked
     **{"aime24": (3, 3), "aime25": (2, 2), "amc23": (3, 3), "amc83": (2, 2), "amo_bench": (4, 3), "arc_c": (3, 3)},
     **{"beyondaime": (2, 2), "gpqa_diamond": (4, 4), "gsm8k": (2, 2), "hmmt25_feb": (3, 3), "hmmt25_nov": (3, 3)},
     **{"math500": (2, 2), "minerva": (2, 2), "minerva_hub": (2, 2), "mmlu_pro": (2, 2), "mmlu_redux": (4, 2)},
-    **{"olympiadbench": (3, 3), "olympiadbench_675": (3, 3)},
+    **{"olympiadbench": (3, 3), "olympiadbench_675": (3, 3), "ifbench": (2, 2), "ifbench_294": (2, 2)},
 }
 
 
@@ -83,7 +88,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wrong_golds(task: Task) -> list[tuple[str, str]]:
-    problems = task.load("test")
+    problems = task.load("test") if getattr(task.grader, "states_gold", True) else []
     samples = [(item, Sample(task.id, item.id, 0, 0, task.grader.gold(item), 1, "stop")) for item in problems]
     return [(grade.problem_id, grade.reason) for grade in task.grader.grade(samples) if grade.verdict != "correct"]
 
@@ -127,6 +132,8 @@ def test_another_schema_is_refused(id: str, local: Path) -> None:
 @pytest.mark.parametrize("id", TARGETS)
 def test_the_plain_form_is_read(id: str, local: Path) -> None:
     answer = "B" if named(id).source.name in ("arc_c", "gpqa_diamond", "mmlu_pro", "mmlu_redux") else "12"
+    if id.startswith("ifbench"):
+        answer = {"instruction_id_list": ["count:numbers"], "kwargs": [{"N": 3}]}
     row = {"id": "a", "problem": "Made up?", "answer": answer}
     (local / f"{id}.jsonl").write_text(json.dumps(row) + "\n")
     source = replace(named(id).source, num_rows=1)
@@ -183,7 +190,7 @@ def test_offline_the_file_and_the_command_are_named(id: str, monkeypatch: pytest
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     source = named(id).source
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(MissingDataError) as caught:
         named(id).load("test")
     said = str(caught.value)
     assert source.files[0] in said
@@ -299,14 +306,76 @@ def test_only_gpqa_is_private_and_its_text_is_withheld() -> None:
 
 
 @pytest.mark.usefixtures("fixtures")
-def test_ifbench_has_its_constraints() -> None:
-    from opdbench.graders.boxed import BoxedInteger
-
-    task = ifbench.task(replace(ifbench.IFBENCH, num_rows=2), BoxedInteger())
+def test_ifbench_asks_what_its_grader_checks() -> None:
+    task = reduced(named("ifbench"))
     first, second = task.load("test")
-    assert first.target["instructions"] == ["count:keywords_multiple"]
-    assert second.target["arguments"] == [{"N": 3}]
-    assert (ifbench.IFBENCH.num_rows, ifbench.IFBENCH_294.num_rows) == (300, 294)
+    assert first.target == {"instruction_id_list": ["count:keywords_multiple"], "kwargs": [{"keyword1": "cat"}]}
+    row = {
+        "key": "1",
+        "prompt": "?",
+        "instruction_id_list": ["x"],
+        "kwargs": [{"N": 3.0, "percentage": 2.5, "word": None}],
+    }
+    assert task.source.plain(row)["answer"]["kwargs"] == [{"N": 3, "percentage": 2.5}]
+    assert isinstance(task.source.plain(row)["answer"]["kwargs"][0]["N"], int)
+    answers = ["1 2 3", "1 2"]
+    samples = [(second, Sample("ifbench", second.id, i, 0, text, 1, "stop")) for i, text in enumerate(answers)]
+    assert [grade.verdict for grade in task.grader.grade(samples)] == ["correct", "wrong"]
+    assert [named(id).num_problems["test"] for id in ("ifbench", "ifbench_294")] == [300, 294]
+
+
+# Checking
+
+
+class Found:
+    """A plug-in whose task is the reduced one."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+    def load(self) -> Task:
+        return reduced(named(self.id))
+
+
+def check_all(monkeypatch: pytest.MonkeyPatch, *ids: str) -> list[plugins.Validated]:
+    monkeypatch.setattr(plugins.registry, "available", lambda kind: {id: Found(id) for id in ids})
+    return list(plugins.validate())
+
+
+def test_a_malformed_gold_answer_is_named_and_does_not_fail(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"id": i, "problem": "?", "answer": answer} for i, answer in enumerate(("1", r"\frac{sqrt{7} + 1}{2}", "2"))
+    ]
+    (local / "hmmt25_nov.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (found,) = check_all(monkeypatch, "hmmt25_nov")
+    (said,) = found.doubts
+    assert said.startswith(r"test/1: `\frac{sqrt{7} + 1}{2}` has 'sqrt' without a backslash")
+    assert found.is_valid
+
+
+def test_a_gold_answer_that_nothing_can_match_is_refused(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": i, "problem": "?", "answer": answer} for i, answer in enumerate(("1", "(1, 2", "2"))]
+    (local / "hmmt25_nov.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (found,) = check_all(monkeypatch, "hmmt25_nov")
+    assert [(refusal.problem, refusal.verdict) for refusal in found.refusals] == [("test/1", "wrong")]
+    assert not found.is_valid
+
+
+def test_data_that_are_not_here_are_counted_apart(
+    local: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(FIXTURES / "aime24.jsonl", local / "aime24.jsonl")
+    here, absent = check_all(monkeypatch, "aime24", "gsm8k")
+    assert (here.is_valid, absent.is_valid, absent.is_absent) == (True, False, True)
+    for arguments, code in (([], 0), (["gsm8k"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(["validate", *arguments, "--quiet"])
+        assert ended.value.code == code
+        out, err = capsys.readouterr()
+        assert "not here" in out
+        assert "run opdbench fetch gsm8k" in err
+    (local / "aime24.jsonl").write_text('{"id": 1, "problem": "?", "answer": "1"}\n')
+    assert [item.is_absent for item in check_all(monkeypatch, "aime24")] == [False]
 
 
 # Fetching
@@ -328,6 +397,13 @@ def test_fetch_reads_what_it_fetched(fixtures: Path, monkeypatch: pytest.MonkeyP
     assert "1319 rows expected" in str(bad.error)
     with pytest.raises(DataError, match="--all"):
         list(data.fetch([]))
+
+
+def test_what_has_no_pinned_commit_is_not_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from opdbench.verbs import data
+
+    monkeypatch.setattr(data.registry, "available", lambda kind: {id: Found(id) for id in ("aime24", "amo_bench")})
+    assert data.downloadable() == ["aime24"]
 
 
 # Real data: OPDBENCH_DATA names a directory with the public files, which are never committed
@@ -355,8 +431,16 @@ def test_real_golds_are_right_by_their_own_grader(id: str, file: str, local: Pat
 
 @pytest.mark.data
 @pytest.mark.skipif(not REAL, reason="OPDBENCH_DATA is not set")
-def test_real_ifbench_has_300_prompts(local: Path) -> None:
-    from opdbench.graders.boxed import BoxedInteger
+def test_the_malformed_gold_answer_of_a_real_file_is_named(local: Path) -> None:
+    shutil.copy(Path(REAL) / "gopd_hmmt25_nov.jsonl", local / "hmmt25_nov.jsonl")
+    task = named("hmmt25_nov")
+    assert [item.id for item in task.load("test") if task.grader.doubt(item)] == ["20"]
 
+
+@pytest.mark.data
+@pytest.mark.skipif(not REAL, reason="OPDBENCH_DATA is not set")
+def test_real_ifbench_has_300_prompts_and_known_constraints(local: Path) -> None:
     shutil.copy(Path(REAL) / "IFBench_test.jsonl", local / "ifbench.jsonl")
-    assert len(ifbench.task(ifbench.IFBENCH, BoxedInteger()).load("test")) == 300
+    problems = named("ifbench").load("test")
+    assert len(problems) == 300
+    assert {id for item in problems for id in item.target["instruction_id_list"]} <= set(CHECKS)

@@ -13,7 +13,21 @@ from typing import Annotated, Any
 import typer
 
 from opdbench import __version__
-from opdbench.cli import boards, doctor, evaluate, fetch, options, plugins, publish, run, show, text, tune
+from opdbench.cli import (
+    boards,
+    doctor,
+    evaluate,
+    export,
+    fetch,
+    grade,
+    options,
+    plugins,
+    publish,
+    run,
+    show,
+    text,
+    tune,
+)
 from opdbench.errors import OPDBenchError
 
 USER_CAN_FIX = 2
@@ -24,7 +38,8 @@ VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("run", run.run, run.EXAMPLES),
     ("fetch", fetch.fetch, fetch.EXAMPLES),
     ("eval", evaluate.evaluate, evaluate.EVAL_EXAMPLES),
-    ("grade", evaluate.grade, evaluate.GRADE_EXAMPLES),
+    ("grade", grade.grade, grade.EXAMPLES),
+    ("export", export.export, export.EXAMPLES),
     ("tune", tune.tune, tune.EXAMPLES),
     ("publish", publish.publish, publish.EXAMPLES),
     ("validate", plugins.validate, plugins.VALIDATE_EXAMPLES),

@@ -19,6 +19,28 @@ PLAIN_SECONDS = 10.0
 _ENDS = ("done", "failed", "interrupted")
 
 
+class Remaining:
+    """Estimates what is left of each cell's stage from how far it came since it was first seen."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def __call__(self, name: str, event: Mapping[str, Any]) -> str:
+        """Return ``, about 3 min left``, or nothing as long as nothing can be said."""
+        now, fraction = time.monotonic(), float(event.get("fraction", 0.0))
+        seen_at, start = self._first.setdefault((name, str(event.get("stage", ""))), (now, fraction))
+        if not start < fraction < 1.0:
+            return ""
+        return f", about {_duration((now - seen_at) / (fraction - start) * (1.0 - fraction))} left"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 class Display:
     """Takes events; the base shows failures only."""
 
@@ -53,16 +75,22 @@ class PlainLines(Display):
     def __init__(self) -> None:
         super().__init__()
         self._shown_at: dict[str, float] = {}
+        self._remaining = Remaining()
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
         kind, name = event["event"], self.name(event)
         if kind in ("plan", "started", "done", "interrupted"):
             self.say(_sentence(event, name))
-        elif kind == "progress" and time.monotonic() - self._shown_at.get(name, float("-inf")) >= PLAIN_SECONDS:
-            self._shown_at[name] = time.monotonic()
-            self.say(_sentence(event, name))
+        elif kind == "progress":
+            self._tell(name, event)
         super().__call__(event)
+
+    def _tell(self, name: str, event: Mapping[str, Any]) -> None:
+        left = self._remaining(name, event)
+        if time.monotonic() - self._shown_at.get(name, float("-inf")) >= PLAIN_SECONDS:
+            self._shown_at[name] = time.monotonic()
+            self.say(f"{_sentence(event, name)}{left}")
 
 
 class Bars(Display):
@@ -83,6 +111,7 @@ class Bars(Display):
         self._progress: Progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, TaskID] = {}
         self._overall: TaskID | None = None
+        self._remaining = Remaining()
         self._progress.start()
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -99,7 +128,7 @@ class Bars(Display):
     def _move(self, name: str, event: Mapping[str, Any]) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(text.line(name, 30), total=1.0, detail="")
-        detail = text.line(f"{event.get('stage', '')} {event.get('detail', '')}", 60)
+        detail = text.line(f"{event.get('stage', '')} {event.get('detail', '')}", 70) + self._remaining(name, event)
         self._progress.update(self._tasks[name], completed=event.get("fraction", 0.0), detail=detail)
 
     def _end(self, name: str, event: Mapping[str, Any]) -> None:

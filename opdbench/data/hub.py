@@ -15,7 +15,7 @@ from typing import Any, Literal
 from opdbench.data import github
 from opdbench.data.files import Row, read_rows, sha256_of
 from opdbench.data.local import VARIABLE, find_local, matching
-from opdbench.errors import DataError
+from opdbench.errors import DataError, MissingDataError
 from opdbench.records import Pool
 
 UNPINNED = "unpinned"
@@ -88,7 +88,8 @@ class HubData:
         """Return the local copy's files, else those in the hub's cache, else download them.
 
         Raises:
-            DataError: none is there, and none may or can be downloaded.
+            MissingDataError: none is there, and none may or can be downloaded.
+            DataError: a local copy is there twice, or what was downloaded is not what was pinned.
         """
         return find_local(self.name, self.files) or self._cached() or self._downloaded()
 
@@ -107,9 +108,11 @@ class HubData:
 
     def _downloaded(self) -> list[Path]:
         if self.revision == UNPINNED:
-            raise DataError(f"{self._missing()}; its commit is not pinned, so it is never downloaded: {self._local()}")
+            raise MissingDataError(
+                f"{self._missing()}; its commit is not pinned, so it is never downloaded: {self._local()}"
+            )
         if is_offline():
-            raise DataError(f"{self._missing()}, and this machine is offline; {self._hints()}")
+            raise MissingDataError(f"{self._missing()}, and this machine is offline; {self._hints()}")
         paths = self._snapshot(local_files_only=False)
         if not paths:
             raise DataError(f"{self.repo} at {self.revision} has no file {', '.join(self.files)}; {self._local()}")
@@ -123,7 +126,9 @@ class HubData:
         try:
             return github.download_files(self.repo, self.revision, self.files, self.sha256)
         except OSError as error:
-            raise DataError(f"{self._missing()}, and GitHub was not reached ({error}); {self._hints()}") from error
+            raise MissingDataError(
+                f"{self._missing()}, and GitHub was not reached ({error}); {self._hints()}"
+            ) from error
 
     def _hub_snapshot(self, *, local_files_only: bool) -> list[Path]:
         from httpx import HTTPError
@@ -140,13 +145,15 @@ class HubData:
             )
         except GatedRepoError as error:
             gate = f"accept the terms at https://huggingface.co/datasets/{self.repo} and log in (`hf auth login`)"
-            raise DataError(f"{self._missing()}; it is gated: {gate}") from error
+            raise MissingDataError(f"{self._missing()}; it is gated: {gate}") from error
         except LocalEntryNotFoundError as error:
             if local_files_only:
                 return []
-            raise DataError(f"{self._missing()}, and the hub was not reached; {self._hints()}") from error
+            raise MissingDataError(f"{self._missing()}, and the hub was not reached; {self._hints()}") from error
         except (OSError, HTTPError) as error:
-            raise DataError(f"{self._missing()}, and the hub did not give it ({error}); {self._hints()}") from error
+            raise MissingDataError(
+                f"{self._missing()}, and the hub did not give it ({error}); {self._hints()}"
+            ) from error
         return matching(Path(folder), self.files)
 
     def _missing(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from opdbench.graders.compare import decide_quickly, equivalent
 from opdbench.graders.exact import read_number
 from opdbench.graders.extract import final_text, find_boxes, lenient_text
+from opdbench.graders.gold import Doubt, doubt
 from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, library_version, missing
 from opdbench.graders.normalise import MAX_ANSWER, is_refused, normalise
 from opdbench.graders.workers import Outcome, Pair, shared_pool
@@ -97,6 +98,10 @@ class BoxedExpression:
     def gold(self, problem: Problem) -> str:
         """Return a completion that says the gold answer."""
         return rf"The answer is $\boxed{{{problem.target}}}$."
+
+    def doubt(self, problem: Problem) -> Doubt | None:
+        """Return what is wrong with the writing of the gold answer: that it equals itself says nothing about it."""
+        return doubt(_target(problem) or "")
 
     def lenient(self, text: str) -> str:
         """Return a completion without an answer as one that has one, for the score beside the headline."""

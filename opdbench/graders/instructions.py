@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from opdbench.graders import constraints_form
+from opdbench.graders import constraints_form, constraints_pieces
 from opdbench.graders.constraints import CHECKS, CannotScoreError, Settings
 from opdbench.graders.extract import final_text
 from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, missing
@@ -14,7 +14,9 @@ from opdbench.records import Grade, Problem, Sample
 
 RULES = 1
 MAX_TEXT = 200_000
-assert constraints_form.CAPITALS  # imported for the checks that it registers
+# Imported for the checks that they register.
+assert constraints_form
+assert constraints_pieces
 
 
 @dataclass(frozen=True, slots=True)

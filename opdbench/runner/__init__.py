@@ -2,11 +2,13 @@
 
 from opdbench.runner.board import RunReport, Stop, board_results, board_runs, default_jobs, run_board
 from opdbench.runner.cell import Event
-from opdbench.runner.model import Change, ModelReport, Regraded, evaluate_model, open_cell, plan_tasks, regrade
+from opdbench.runner.model import ModelQuestion, ModelReport, evaluate_model, plan_tasks
+from opdbench.runner.stored import Change, Regraded, open_cell, regrade
 
 __all__ = [
     "Change",
     "Event",
+    "ModelQuestion",
     "ModelReport",
     "Regraded",
     "RunReport",

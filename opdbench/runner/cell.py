@@ -68,7 +68,7 @@ class CellRun:
         with ledger.phase("evaluation"):
             checkpoints = evaluator.run(trained.checkpoints)
         marks = (*self.cell.marks, *evaluator.marks, *(("self-reported ledger",) if trainer.self_reported else ()))
-        return self._result(trained, ledger, checkpoints, marks)
+        return self._result(trained, ledger, checkpoints, marks, provenance() | evaluator.data_provenance)
 
     def _job(self, student: LocatedModel) -> Job:
         cell = self.cell
@@ -97,7 +97,12 @@ class CellRun:
         return Protocol(self.cell.tasks, settings.pass_k, settings.engine, settings.dtype, settings.batch_size, parts)
 
     def _result(
-        self, trained: Trained, ledger: Ledger, checkpoints: tuple[CheckpointResult, ...], marks: tuple[str, ...]
+        self,
+        trained: Trained,
+        ledger: Ledger,
+        checkpoints: tuple[CheckpointResult, ...],
+        marks: tuple[str, ...],
+        made_with: Mapping[str, Any],
     ) -> Result:
         budget = self.cell.budget
         # What was redone after a kill differs from run to run; only its time is kept, under timing.
@@ -110,7 +115,7 @@ class CellRun:
             key=self.cell.key,
             status=trained.status,
             cell=self.cell.to_json(),
-            provenance=provenance(),
+            provenance=made_with,
             budget={"axis": budget.axis, "limit": budget.limit, "mode": budget.mode, "spend": ledger.spend()},
             ledger=ledger.totals() | off_budget,
             training=trained.summary,

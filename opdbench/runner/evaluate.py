@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from opdbench import registry
 from opdbench.checkpoints import content_hash
 from opdbench.engines.engine import Engine, EngineSettings
-from opdbench.evaluation import Evaluated, Evaluation, draw_samples, eval_key, grade_samples, score
+from opdbench.evaluation import Digests, Evaluated, Evaluation, data_digests, draw_samples, eval_key, score
 from opdbench.method import Sampling
 from opdbench.plan import PlannedTask
 from opdbench.records import CheckpointResult, content_key
@@ -20,6 +20,16 @@ from opdbench.trainer import Checkpoint, LocatedModel
 
 Report = Callable[[str, float, str], None]
 """(stage, fraction done, detail)"""
+
+
+def asked_task(id: str, messages: Mapping[str, str]) -> Task:
+    """Return a task, with another user message where one is named: a changed message is a changed question.
+
+    Raises:
+        PluginError: it is not installed.
+    """
+    task: Task = registry.load("tasks", id)
+    return dataclasses.replace(task, templates={**task.templates, "plain": messages[id]}) if id in messages else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Protocol:
         dtype: What it computes in.
         batch_size: Samples of one engine call.
         seed_parts: What sample seeds derive from: board, row and seed.
+        messages: User messages, by task, in place of the task's own.
     """
 
     tasks: tuple[PlannedTask, ...]
@@ -41,10 +52,12 @@ class Protocol:
     dtype: Any
     batch_size: int
     seed_parts: tuple[str | int, ...]
+    messages: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def evaluation(self, planned: PlannedTask, key: str, *, is_last: bool) -> Evaluation:
+    def evaluation(
+        self, planned: PlannedTask, task: Task, key: str, data: Digests | None, *, is_last: bool
+    ) -> Evaluation:
         """Return one task's evaluation under an eval key."""
-        task: Task = registry.load("tasks", planned.id)
         k = planned.k if is_last else planned.checkpoint_k
         return Evaluation(
             task,
@@ -55,12 +68,25 @@ class Protocol:
             self.batch_size,
             key,
             self.seed_parts,
+            data,
         )
 
 
 @dataclass(slots=True)
 class CheckpointEvaluator:
-    """Evaluates checkpoints into the logs ``samples`` and ``grades`` of a cell."""
+    """Evaluates checkpoints into the logs ``samples`` and ``grades`` of a cell.
+
+    Attributes:
+        protocol: How.
+        student: The model whose checkpoints they are.
+        samples: Log of samples.
+        grades: Log of grades.
+        report: Told of progress.
+        stop: Polled between batches.
+        marks: What the engines mark rows with.
+        data: What the data of each task say.
+        chat_template_hash: Identifies how prompts were shown; None for an engine that shows no template.
+    """
 
     protocol: Protocol
     student: LocatedModel
@@ -69,6 +95,8 @@ class CheckpointEvaluator:
     report: Report
     stop: Callable[[], bool]
     marks: tuple[str, ...] = ()
+    data: dict[str, Digests] = field(default_factory=dict[str, Digests])
+    chat_template_hash: str | None = None
 
     @classmethod
     def open(
@@ -95,17 +123,17 @@ class CheckpointEvaluator:
         model = dataclasses.replace(
             self.student, directory=checkpoint.directory, content_hash=content_hash(checkpoint.directory)
         )
-        settings = EngineSettings(dtype=self.protocol.dtype, batch_size=self.protocol.batch_size)
-        engine: Engine = registry.load("engines", self.protocol.engine).open(model, settings)
-        self.marks = tuple(dict.fromkeys((*self.marks, *engine.marks)))
+        # Before the engine: data that are not here must be told before a model is loaded.
+        asked = self._asked()
+        engine = self._open(model)
         evaluations: dict[str, Evaluation] = {}
         scored: dict[str, Evaluated] = {}
         try:
             for number, planned in enumerate(self.protocol.tasks):
-                task: Task = registry.load("tasks", planned.id)
+                task, data = asked[planned.id]
                 sampling, shown = planned.sampling or Sampling(), model.entry.presentation("evaluation")
-                key = eval_key(model.content_hash, task, planned.pool, sampling, engine.id, shown)
-                evaluation = self.protocol.evaluation(planned, key, is_last=is_last)
+                key = eval_key(model.content_hash, task, planned.pool, sampling, engine.id, shown, data)
+                evaluation = self.protocol.evaluation(planned, task, key, data, is_last=is_last)
                 width = share / len(self.protocol.tasks)
                 scored[planned.id] = self._task(evaluation, engine, checkpoint, start + width * number, width)
                 evaluations[planned.id] = evaluation
@@ -113,17 +141,38 @@ class CheckpointEvaluator:
             engine.close()
         return _result(checkpoint, model, evaluations, scored)
 
+    def _asked(self) -> dict[str, tuple[Task, Digests | None]]:
+        """Return every task with what its data say."""
+        tasks = [(planned, asked_task(planned.id, self.protocol.messages)) for planned in self.protocol.tasks]
+        asked = {planned.id: (task, data_digests(task, planned.pool)) for planned, task in tasks}
+        self.data |= {id: data for id, (_, data) in asked.items() if data is not None}
+        return asked
+
+    def _open(self, model: LocatedModel) -> Engine:
+        """Load a checkpoint, and note what the engine says of itself."""
+        settings = EngineSettings(dtype=self.protocol.dtype, batch_size=self.protocol.batch_size)
+        engine: Engine = registry.load("engines", self.protocol.engine).open(model, settings)
+        self.marks = tuple(dict.fromkeys((*self.marks, *engine.marks)))
+        self.chat_template_hash = getattr(getattr(engine, "chat", None), "chat_template_hash", None)
+        return engine
+
+    @property
+    def data_provenance(self) -> dict[str, Any]:
+        """What the data said, by task: what stored samples answer. Nothing where all data are generated."""
+        return {"data": {id: asdict(digests) for id, digests in self.data.items()}} if self.data else {}
+
     def _task(
         self, evaluation: Evaluation, engine: Engine, checkpoint: Checkpoint, start: float, width: float
     ) -> Evaluated:
-        where = f"{evaluation.task.id} at {checkpoint.fraction:.0%} of the budget"
+        at = f" at {checkpoint.fraction:.0%} of the budget" if checkpoint.step else ""
 
-        def progress(stage: str, done: int, total: int) -> None:
-            part = done / max(total, 1) / 2 + (0.5 if stage == "grade" else 0)
-            self.report(stage, start + width * part, f"{where}: {done}/{total}")
+        def progress(stage: str, done: int, total: int, share: float | None) -> None:
+            so_far = "" if share is None else f", {share:.1%} correct so far"
+            self.report(
+                stage, start + width * done / max(total, 1), f"{evaluation.task.id}{at}: {done}/{total}{so_far}"
+            )
 
-        draw_samples(evaluation, engine, self.samples, progress=progress, stop=self.stop)
-        grade_samples(evaluation, self.samples, self.grades, progress=progress, stop=self.stop)
+        draw_samples(evaluation, engine, self.samples, self.grades, progress=progress, stop=self.stop)
         return score(evaluation, self.samples, self.grades)
 
 

@@ -1,65 +1,68 @@
-"""Evaluates one model that no board trained, and regrades and reads what is stored."""
+"""Evaluates one model that no board trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opdbench import registry
 from opdbench.checkpoints import locate
 from opdbench.config import EvaluationSettings
-from opdbench.errors import ConfigError, DataError
-from opdbench.evaluation import Evaluation, grade_samples, score, stored_grades, stored_samples
+from opdbench.errors import ConfigError
 from opdbench.graders.beside import Beside, beside
-from opdbench.method import Sampling
 from opdbench.model import ModelEntry
 from opdbench.plan import PlannedTask
-from opdbench.records import SCHEMA, CheckpointResult, Grade, Problem, Result, Sample, Score, result_from_json, to_json
+from opdbench.records import SCHEMA, CheckpointResult, Result, Score, to_json
 from opdbench.runner.cell import RESULT, Event
-from opdbench.runner.evaluate import CheckpointEvaluator, Protocol
+from opdbench.runner.evaluate import CheckpointEvaluator, Protocol, asked_task
 from opdbench.runner.provenance import provenance
+from opdbench.runner.stored import open_cell
 from opdbench.store import CellStore
-from opdbench.task import Task
 from opdbench.trainer import Checkpoint
 
-REGRADING = "regrading"
-"""Log of a grading that is not finished."""
+
+@dataclass(frozen=True, slots=True)
+class ModelQuestion:
+    """What is asked of one model.
+
+    Attributes:
+        settings: Tasks, pool, decoding and engine.
+        num_samples: Samples per problem, by task, where neither ``settings`` nor the task decides.
+        messages: User messages, by task, in place of the task's own.
+        protocol: What is recorded of a named protocol: values in force, where each is from, deviations.
+    """
+
+    settings: EvaluationSettings
+    num_samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    messages: Mapping[str, str] = field(default_factory=dict[str, str])
+    protocol: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """Scores of one model, what stands beside them per task, and where its samples and grades are."""
+    """Scores of one model, what stands beside them per task, and how they were made.
+
+    Attributes:
+        scores: Per task and metric.
+        directory: Where samples and grades are.
+        beside: What stands beside the headline, by task.
+        prompt_hash: Identifies the user messages of all tasks.
+        chat_template_hash: Identifies the chat template with system message, thinking and prefill; None for an engine
+            that shows no template.
+        protocol: The named protocol as it was followed, None without one.
+    """
 
     scores: tuple[Score, ...]
     directory: Path
     beside: Mapping[str, Beside] = field(default_factory=dict[str, Beside])
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A grade that a new grading changed."""
-
-    key: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Regraded:
-    """What a new grading found: how many samples it graded, and every verdict that differs."""
-
-    num_samples: int
-    changed: tuple[Change, ...]
-    scores: tuple[Score, ...]
+    prompt_hash: str = ""
+    chat_template_hash: str | None = None
+    protocol: Mapping[str, Any] | None = None
 
 
 def _ignore(event: Event) -> None:
-    """Report nothing."""
-
-
-def _quiet(stage: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
@@ -68,17 +71,17 @@ def _never() -> bool:
     return False
 
 
-def plan_tasks(tasks: Sequence[str], settings: EvaluationSettings) -> tuple[PlannedTask, ...]:
-    """Resolve tasks to what is asked of them.
+def plan_tasks(question: ModelQuestion) -> tuple[PlannedTask, ...]:
+    """Resolve what is asked of every task.
 
     Raises:
         PluginError: a task is not installed.
         ConfigError: a task lacks the pool, or pass@k asks for more samples than are drawn.
     """
-    planned: list[PlannedTask] = []
-    for id in tasks:
-        task: Task = registry.load("tasks", id)
-        k = settings.k or task.k
+    settings, planned = question.settings, list[PlannedTask]()
+    for id in settings.tasks:
+        task = asked_task(id, question.messages)
+        k = question.num_samples.get(id) or settings.k or task.k
         if settings.pool not in task.num_problems:
             raise ConfigError(f"{id} has no {settings.pool} pool; it has {', '.join(task.num_problems)}")
         if any(wanted > k for wanted in settings.pass_k):
@@ -103,9 +106,8 @@ def plan_tasks(tasks: Sequence[str], settings: EvaluationSettings) -> tuple[Plan
 def evaluate_model(
     entry: ModelEntry,
     name: str,
-    tasks: Sequence[str],
+    question: ModelQuestion,
     *,
-    settings: EvaluationSettings,
     out: Path,
     seed: int = 0,
     on_event: Callable[[Event], None] = _ignore,
@@ -117,30 +119,45 @@ def evaluate_model(
         OPDBenchError: the model or a task cannot be loaded, or ``out`` is in use.
         Interrupted: asked to stop; whole batches are stored.
     """
-    planned = plan_tasks(tasks, settings)
+    planned, settings = plan_tasks(question), question.settings
     model, store = locate(name, entry, Path()), CellStore(out)
-
-    def report(stage: str, fraction: float, detail: str) -> None:
-        on_event(
-            {
-                "event": "progress",
-                "cell": name,
-                "row": name,
-                "seed": seed,
-                "stage": stage,
-                "fraction": fraction,
-                "detail": detail,
-                "metrics": {},
-            }
-        )
-
-    protocol = Protocol(planned, settings.pass_k, settings.engine, settings.dtype, settings.batch_size, ("model", seed))
+    protocol = Protocol(
+        planned,
+        settings.pass_k,
+        settings.engine,
+        settings.dtype,
+        settings.batch_size,
+        ("model", seed),
+        question.messages,
+    )
     with store.lock():
-        evaluator = CheckpointEvaluator.open(protocol, model, store, report, stop)
+        evaluator = CheckpointEvaluator.open(protocol, model, store, _reporter(name, seed, on_event), stop)
         (checkpoint,) = evaluator.run([Checkpoint(1.0, 0, 0.0, model.directory)])
-        result = _model_result(name, seed, entry, planned, checkpoint, evaluator.marks)
+        result = _model_result(name, seed, entry, _asked(question, planned, evaluator), checkpoint, evaluator)
         store.write_json(RESULT, to_json(result))
-    return ModelReport(checkpoint.scores, out, {id: _beside(out, id) for id in tasks})
+    return ModelReport(
+        checkpoint.scores,
+        out,
+        {id: _beside(out, id) for id in settings.tasks},
+        checkpoint.prompt_hash,
+        evaluator.chat_template_hash,
+        question.protocol,
+    )
+
+
+def _reporter(name: str, seed: int, on_event: Callable[[Event], None]) -> Callable[[str, float, str], None]:
+    def report(stage: str, fraction: float, detail: str) -> None:
+        progress: Event = {"stage": stage, "fraction": fraction, "detail": detail, "metrics": {}}
+        on_event({"event": "progress", "cell": name, "row": name, "seed": seed, **progress})
+
+    return report
+
+
+def _asked(question: ModelQuestion, planned: Sequence[PlannedTask], evaluator: CheckpointEvaluator) -> dict[str, Any]:
+    """Return what is stored of the question beside the answers."""
+    protocol = {} if question.protocol is None else {"protocol": dict(question.protocol)}
+    template = {"chat_template_hash": evaluator.chat_template_hash, "messages": dict(question.messages)}
+    return {"tasks": [task.to_json() for task in planned], **template, **protocol}
 
 
 def _beside(directory: Path, task: str) -> Beside:
@@ -154,14 +171,14 @@ def _model_result(
     name: str,
     seed: int,
     entry: ModelEntry,
-    tasks: Sequence[PlannedTask],
+    asked: Mapping[str, Any],
     checkpoint: CheckpointResult,
-    marks: tuple[str, ...],
+    evaluator: CheckpointEvaluator,
 ) -> Result:
     cell = {
         "row": name,
         "student": {"name": name, "entry": entry.model_dump(mode="json", exclude_defaults=True)},
-        "evaluation": {"tasks": [task.to_json() for task in tasks]},
+        "evaluation": asked,
     }
     return Result(
         schema=SCHEMA,
@@ -171,135 +188,10 @@ def _model_result(
         key=checkpoint.checkpoint_hash[:16],
         status="done",
         cell=cell,
-        provenance=provenance(),
+        provenance=provenance() | evaluator.data_provenance,
         budget={},
         ledger={},
         training={},
         checkpoints=(checkpoint,),
-        marks=marks,
+        marks=evaluator.marks,
     )
-
-
-# What is stored
-
-
-def _stored_result(store: CellStore) -> Result:
-    data: Any = store.read_json(RESULT)
-    if data is None:
-        raise DataError(f"{store.directory} holds no finished result; name a cell's directory or one that eval wrote")
-    return result_from_json(data)
-
-
-def _evaluations(result: Result, tasks: Sequence[str]) -> Iterator[tuple[int, Evaluation]]:
-    """Yield every stored evaluation with the number of its checkpoint."""
-    listed: dict[str, Mapping[str, Any]] = {task["id"]: task for task in result.cell["evaluation"]["tasks"]}
-    for id in tasks:
-        if id not in listed:
-            raise ConfigError(f"task {id!r} was not evaluated here; there are {', '.join(listed)}")
-    for number, checkpoint in enumerate(result.checkpoints):
-        for id, stored in listed.items():
-            if tasks and id not in tasks:
-                continue
-            task: Task = registry.load("tasks", id)
-            if task.version != stored["version"]:
-                raise DataError(
-                    f"{id} was sampled at version {stored['version']} and is now {task.version}: sample again"
-                )
-            pass_k = tuple(
-                int(found.metric[5:]) for found in checkpoint.scores if found.task == id and found.metric[:5] == "pass@"
-            )
-            yield (
-                number,
-                Evaluation(
-                    task, stored["pool"], checkpoint.samples[id], pass_k, Sampling(), 1, checkpoint.eval_key[id], ()
-                ),
-            )
-
-
-def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = _ignore) -> Regraded:
-    """Grade all stored samples anew with the present graders, without a model, and store what came out.
-
-    The new grades are written beside the old ones and take their place when all are there: an interruption loses
-    nothing, and the command starts anew.
-
-    Raises:
-        OPDBenchError: the directory holds no result, is in use, or was sampled from another version of a task.
-    """
-    store = CellStore(directory)
-    result, changed, count = _stored_result(store), list[Change](), 0
-    checkpoints = list(result.checkpoints)
-    with store.lock():
-        store.remove_log(REGRADING)
-        samples, old, grades = store.log("samples"), store.log("grades"), store.log(REGRADING)
-        verdicts = {_without_grader(record): record["verdict"] for record in old.records()}
-        for number, evaluation in _evaluations(result, ()):
-            grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
-            drawn = [sample for _, sample in stored_samples(evaluation, samples)]
-            graded = stored_grades(evaluation, drawn, grades)
-            count += len(graded)
-            changed += _changes(evaluation.eval_key, graded, verdicts)
-            checkpoints[number] = _rescored(checkpoints[number], evaluation, samples, grades)
-            on_event(_grading(result, (number + 1) / len(checkpoints), evaluation.task.id))
-        regraded = {_without_grader(record) for record in grades.records()}
-        grades.append([record for record in old.records() if _without_grader(record) not in regraded])
-        if len(grades):
-            store.swap_log("grades", REGRADING)
-        store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints))))
-    wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
-    return Regraded(count, tuple(wanted), checkpoints[-1].scores)
-
-
-def _without_grader(record: Mapping[str, Any]) -> str:
-    """Return the key of a stored grade without the part that names its grader."""
-    evaluation, _, address = record["key"].split("/", 2)
-    return f"{evaluation}/{address}"
-
-
-def _changes(eval_key: str, graded: Sequence[Grade], verdicts: Mapping[str, str]) -> list[Change]:
-    pairs = [(grade, verdicts.get(f"{eval_key}/{grade.key}")) for grade in graded]
-    return [Change(grade.key, old, grade.verdict) for grade, old in pairs if old not in (None, grade.verdict)]
-
-
-def _grading(result: Result, fraction: float, task: str) -> Event:
-    return {
-        "event": "progress",
-        "cell": result.key,
-        "row": result.row,
-        "seed": result.seed,
-        "stage": "grade",
-        "fraction": fraction,
-        "detail": task,
-        "metrics": {},
-    }
-
-
-def _rescored(checkpoint: CheckpointResult, evaluation: Evaluation, samples: Any, grades: Any) -> CheckpointResult:
-    found, id = score(evaluation, samples, grades), evaluation.task.id
-    scores = tuple(
-        next((new for new in found.scores if (new.task, new.metric) == (old.task, old.metric)), old)
-        for old in checkpoint.scores
-    )
-    return replace(
-        checkpoint,
-        scores=scores,
-        correct={**checkpoint.correct, id: found.correct},
-        graders={**checkpoint.graders, id: evaluation.task.grader.id},
-    )
-
-
-def open_cell(directory: Path, tasks: Sequence[str] = ()) -> Iterator[tuple[Problem, Sample, Grade | None]]:
-    """Yield the samples of a cell's last checkpoint with their problems and grades.
-
-    Raises:
-        OPDBenchError: the directory holds no result.
-    """
-    store = CellStore(directory)
-    result = _stored_result(store)
-    samples, grades = store.log("samples"), store.log("grades")
-    for number, evaluation in _evaluations(result, tasks):
-        if number != len(result.checkpoints) - 1:
-            continue
-        drawn = stored_samples(evaluation, samples)
-        graded = {grade.key: grade for grade in stored_grades(evaluation, [sample for _, sample in drawn], grades)}
-        for problem, sample in drawn:
-            yield problem, sample, graded.get(sample.key)

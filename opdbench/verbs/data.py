@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from opdbench import registry
-from opdbench.data import HubData
+from opdbench.data import UNPINNED, HubData
 from opdbench.errors import DataError, OPDBenchError
 from opdbench.task import Task
 
@@ -40,9 +40,9 @@ def fetch(tasks: Sequence[str], *, on_start: Callable[[str], None] = lambda _: N
 
 
 def downloadable() -> list[str]:
-    """Return the ids of the installed tasks that have data to fetch."""
+    """Return the ids of the installed tasks that have data to fetch; what has no pinned commit is never downloaded."""
     tasks: Iterator[Task] = (plugin.load() for plugin in registry.available("tasks").values())
-    return [task.id for task in tasks if isinstance(task.source, HubData)]
+    return [task.id for task in tasks if isinstance(task.source, HubData) and task.source.revision != UNPINNED]
 
 
 def _fetched(task: Task) -> Fetched:

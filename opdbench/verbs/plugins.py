@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opdbench import registry
-from opdbench.errors import OPDBenchError, PluginError
+from opdbench.errors import MissingDataError, OPDBenchError, PluginError
+from opdbench.graders.gold import Doubt
+from opdbench.protocol import SETTINGS, EvaluationProtocol
 from opdbench.records import POOLS, Grade, Pool, Problem, Sample
 from opdbench.registry import Kind, Plugin
 from opdbench.task import Task
@@ -17,14 +19,25 @@ BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a protocol; ``task`` is "" where it holds for all."""
+
+    task: str
+    name: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """One plug-in; ``status`` is ``ok`` or ``broken: ...``."""
+    """One plug-in; ``status`` is ``ok`` or ``broken: ...``; of a protocol, ``settings`` says what it states."""
 
     id: str
     title: str
     distribution: str
     version: str
     status: str
+    settings: tuple[Setting, ...] = ()
 
     @property
     def is_broken(self) -> bool:
@@ -42,14 +55,23 @@ def list_plugins(kind: Kind) -> list[Listed]:
 
 
 def _listed(plugin: Plugin) -> Listed:
-    title, status = "", "ok"
+    title, status, settings = "", "ok", tuple[Setting, ...]()
     try:
-        title = _title(plugin.load())
+        loaded = plugin.load()
+        title, settings = _title(loaded), _settings(loaded)
     except PluginError as error:
         status = f"broken: {error.__cause__!r}"
     except SystemExit as error:  # a module that exits when imported must not end the listing
         status = f"broken: {error!r}"
-    return Listed(plugin.id, title, plugin.distribution, plugin.version, status)
+    return Listed(plugin.id, title, plugin.distribution, plugin.version, status, settings)
+
+
+def _settings(loaded: Any) -> tuple[Setting, ...]:
+    if not isinstance(loaded, EvaluationProtocol):
+        return ()
+    stated = [("", loaded), *loaded.per_task.items()]
+    found = [(task, name, getattr(part, name)) for task, part in stated for name in SETTINGS]
+    return tuple(Setting(task, name, item.value, item.source) for task, name, item in found if item is not None)
 
 
 def _title(loaded: Any) -> str:
@@ -70,7 +92,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What one task came to; ``error`` says why it could not be checked to the end."""
+    """What one task came to.
+
+    Attributes:
+        task: Its id.
+        version: Its version, None where it does not load.
+        revision: Revision of its data.
+        num_problems: Problems that were read.
+        refusals: Gold answers that fail, or that no right answer could match, and empty answers that pass.
+        error: Why it could not be checked to the end.
+        doubts: Gold answers that are malformed and that the grader repairs, one sentence each.
+        is_absent: Whether its data are not on this machine, which is no fault of the task.
+    """
 
     task: str
     version: int | None
@@ -78,6 +111,8 @@ class Validated:
     num_problems: int
     refusals: tuple[Refusal, ...]
     error: str | None = None
+    doubts: tuple[str, ...] = ()
+    is_absent: bool = False
 
     @property
     def is_valid(self) -> bool:
@@ -98,24 +133,44 @@ def validate(tasks: Sequence[str] = (), *, on_start: Callable[[str], None] = lam
 
 
 def _validated(plugin: Plugin) -> Validated:
-    version, revision, count = None, "", 0
-    refusals: list[Refusal] = []
+    found = Validated(plugin.id, None, "", 0, ())
     try:
         task: Task = plugin.load()
-        version, revision = task.version, task.source.revision
+        found = replace(found, version=task.version, revision=task.source.revision)
         if task.id != plugin.id:
-            return Validated(plugin.id, version, revision, 0, (), f"the task calls itself {task.id!r}")
+            return replace(found, error=f"the task calls itself {task.id!r}")
         for pool in POOLS:
-            if pool not in task.num_problems:
-                continue
-            problems = task.load(pool)
-            count += len(problems)
-            refusals += _refusals(task, pool, problems)
+            if pool in task.num_problems:
+                found = _with_pool(found, task, pool)
+    except MissingDataError as error:
+        return replace(found, error=str(error), is_absent=True)
     except OPDBenchError as error:
-        return Validated(plugin.id, version, revision, count, tuple(refusals), str(error))
+        return replace(found, error=str(error))
     except Exception as error:  # a task of someone else must not end the check of all others
-        return Validated(plugin.id, version, revision, count, tuple(refusals), f"{type(error).__name__}: {error}")
-    return Validated(plugin.id, version, revision, count, tuple(refusals))
+        return replace(found, error=f"{type(error).__name__}: {error}")
+    return found
+
+
+def _with_pool(found: Validated, task: Task, pool: Pool) -> Validated:
+    problems = task.load(pool)
+    found = replace(found, num_problems=found.num_problems + len(problems))
+    doubts = list(_doubts(task, pool, problems))
+    hopeless = [Refusal(place, "wrong", item.why) for place, item in doubts if item.is_hopeless]
+    return replace(
+        found,
+        refusals=(*found.refusals, *_refusals(task, pool, problems), *hopeless),
+        doubts=(*found.doubts, *(f"{place}: {item.why}" for place, item in doubts if not item.is_hopeless)),
+    )
+
+
+def _doubts(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[tuple[str, Doubt]]:
+    """Yield what the grader sees wrong in the writing of gold answers, where it looks."""
+    look: Callable[[Problem], Doubt | None] | None = getattr(task.grader, "doubt", None)
+    if look is None:
+        return
+    for problem in problems:
+        if (found := look(problem)) is not None:
+            yield f"{pool}/{problem.id}", found
 
 
 def _refusals(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[Refusal]:

@@ -8,22 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from opdbench import registry
 from opdbench.checkpoints import locate
-from opdbench.config import EvaluationSettings, Origin
-from opdbench.config.explain import explain
 from opdbench.errors import DataError
 from opdbench.model import ModelEntry
 from opdbench.records import Grade, Problem, Sample
 from opdbench.verbs.boards import RUNS, ignore, never
+from opdbench.verbs.protocols import ask
 
 if TYPE_CHECKING:
     from opdbench.runner import Event, ModelReport, Regraded
 
-MAX_TOKENS = 4096
-"""Longest completion, unless told otherwise."""
 WITHHELD = "[withheld: the terms of this data forbid to publish its text]"
 
 
@@ -33,6 +28,7 @@ def evaluate(
     *,
     revision: str | None = None,
     allow_pickle: bool = False,
+    protocol: str | None = None,
     seed: int = 0,
     out: Path | None = None,
     on_event: Callable[[Event], None] = ignore,
@@ -46,38 +42,27 @@ def evaluate(
         tasks: Ids of tasks.
         revision: Commit of a hub id.
         allow_pickle: Accept weights that are not safetensors; loading them can execute code.
+        protocol: Id of the protocol whose settings hold where none is given.
         seed: What sample seeds derive from.
         out: Where samples and grades go; by default below ``runs/eval``.
         on_event: Told of progress.
         stop: Polled between batches.
-        **settings: Fields of ``EvaluationSettings``; None means the default.
+        **settings: Fields of ``EvaluationSettings``, ``thinking`` and ``system_prompt``; None means the protocol's, or
+            the default.
 
     Raises:
         OPDBenchError: a task is not installed, a setting is impossible, or there is no such checkpoint.
     """
-    protocol = _settings(tasks, settings)
+    asked = ask(tasks, settings, protocol)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", model.removeprefix("package:").strip("/").rpartition("/")[2]) or "model"
-    entry = ModelEntry(path=model, revision=revision, allow_pickle=allow_pickle)
+    entry = ModelEntry(path=model, revision=revision, allow_pickle=allow_pickle, evaluation=asked.presentation)
     # Looked for before torch is loaded, so that a wrong path is told at once.
     locate(name, entry, Path())
-    from opdbench.runner import evaluate_model
+    from opdbench.runner import ModelQuestion, evaluate_model
 
+    question = ModelQuestion(asked.settings, asked.num_samples, asked.messages, asked.protocol)
     target = out or RUNS / "eval" / name
-    return evaluate_model(
-        entry, name, list(protocol.tasks), settings=protocol, out=target, seed=seed, on_event=on_event, stop=stop
-    )
-
-
-def _settings(tasks: Sequence[str], given: dict[str, Any]) -> EvaluationSettings:
-    for id in tasks:
-        registry.find("tasks", id)
-    values = {"max_tokens": MAX_TOKENS, **{name: value for name, value in given.items() if value is not None}}
-    try:
-        settings = EvaluationSettings.model_validate({"tasks": tuple(tasks), **values})
-    except ValidationError as error:
-        raise explain(error, EvaluationSettings, Origin()) from None
-    registry.find("engines", settings.engine)
-    return settings
+    return evaluate_model(entry, name, question, out=target, seed=seed, on_event=on_event, stop=stop)
 
 
 def grade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = ignore) -> Regraded:

@@ -1,4 +1,7 @@
-"""ARC-Challenge, test split: 1172 questions with three to five options; labels 1 to 5 (22 rows) become letters."""
+"""ARC-Challenge, test split: 1172 questions with three to five options; labels 1 to 5 (22 rows) become letters.
+
+Options keep their published order, which is a part of the data; only data without one (GPQA) are given an order here.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,49 +1,58 @@
 """IFBench, single turn: the 300 prompts of today, and the 294 of the first release that older papers report.
 
-Only the data: a task is registered when its verifiers are. ``target`` holds the constraints of one prompt, with the
-arguments that are set. The commit of the 294 prompts is not known here, so only a local copy of them is read.
+A sample is right when it follows every constraint of its prompt, judged loosely (the headline of its authors). Where
+NLTK or its data are not installed, prompts that need them are ungraded, which leaves the score undefined, and never
+wrong. The commit of the 294 prompts is not known here, so only a local copy of them is read.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from opdbench.api import UNPINNED, Grader, HubData, Problem, Task
+from opdbench.api import UNPINNED, HubData, Instructions, Problem, Task
 
 
-def _source(name: str, revision: str, num_rows: int) -> HubData:
-    return HubData(
-        name=name,
-        repo="allenai/IFBench_test",
-        revision=revision,
-        files=("data/train-*.parquet",),
-        columns=("key", "prompt", "instruction_id_list", "kwargs"),
-        num_rows=num_rows,
-    )
+def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what is set of a constraint's settings; parquet stores its counts as floats."""
+    values = {name: value for name, value in (given or {}).items() if value is not None}
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in values.items()
+    }
 
 
-IFBENCH = _source("ifbench", "2e8a48de45ff3bf41242f927254ca81b59ca3ae2", 300)
-IFBENCH_294 = _source("ifbench_294", UNPINNED, 294)
+def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = [_settings(one) for one in row["kwargs"]]
+    answer = {"instruction_id_list": list(row["instruction_id_list"]), "kwargs": given}
+    return {"id": row["key"], "problem": row["prompt"], "answer": answer}
 
 
-def problem(row: Mapping[str, Any]) -> Problem:
-    """Return the problem of a row: the prompt as it is, and what the response must fulfil."""
-    arguments = [{name: value for name, value in one.items() if value is not None} for one in row["kwargs"]]
-    target = {"prompt": row["prompt"], "instructions": list(row["instruction_id_list"]), "arguments": arguments}
-    return Problem(str(row["key"]), row["prompt"], target, domain="instruction")
+def _problem(row: Mapping[str, Any]) -> Problem:
+    """Return the problem of a row: the prompt as it is, and what the response must follow."""
+    return Problem(str(row["id"]), row["problem"], row["answer"], domain="instruction")
 
 
-def task(source: HubData, grader: Grader) -> Task:
-    """Return the task of a release, graded by its verifiers."""
+def _task(id: str, revision: str, num_rows: int) -> Task:
     return Task(
-        id=source.name,
-        title=f"IFBench ({source.num_rows})",
-        source=source,
-        problem=problem,
-        grader=grader,
-        num_problems={"test": source.num_rows},
+        id=id,
+        title=f"IFBench ({num_rows})",
+        source=HubData(
+            name=id,
+            repo="allenai/IFBench_test",
+            revision=revision,
+            files=("data/train-*.parquet",),
+            columns=("key", "prompt", "instruction_id_list", "kwargs"),
+            num_rows=num_rows,
+            plain=_plain,
+        ),
+        problem=_problem,
+        grader=Instructions(),
+        num_problems={"test": num_rows},
         k=1,
         version=1,
         licence="ODC-BY-1.0",
         released="2025-07-03",
         reference="https://huggingface.co/datasets/allenai/IFBench_test",
     )
+
+
+IFBENCH = _task("ifbench", "2e8a48de45ff3bf41242f927254ca81b59ca3ae2", 300)
+IFBENCH_294 = _task("ifbench_294", UNPINNED, 294)

@@ -1,0 +1,119 @@
+"""Grading speed against math-verify asked one answer at a time: ``python benchmarks/grading.py [--small]``.
+
+Two workloads, made up and always the same: 5,000 completions of competitions whose answers are integers, and 2,000 with
+answers of every kind. Our grader sees each workload as one batch, its workers having been started; math-verify parses
+and compares each completion by itself in one process, as its own documentation shows. Verdicts are compared too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from opdbench.graders.boxed import BoxedExpression, BoxedInteger
+from opdbench.graders.grader import Grader
+from opdbench.records import Problem, Sample
+
+KINDS = (
+    ("{0}", "{0}.0", "{1}"),
+    (r"\frac{{{0}}}{{{1}}}", "{0}/{1}", r"\frac{{{0}}}{{{2}}}"),
+    (r"{0}\sqrt{{{1}}}", r"\sqrt{{{1}}}\cdot {0}", r"{0}\sqrt{{{2}}}"),
+    (r"\left({0},{1}\right)", "({0}, {1})", "({1}, {0})"),
+    (r"{0}\pi", r"\pi \cdot {0}", r"{1}\pi"),
+    ("x^2+{0}x", "x(x+{0})", "x(x-{0})"),
+    (r"[{0},\infty)", r"x\ge {0}", r"({0},\infty)"),
+    (r"{0},{1},{2}", r"{2},{1},{0}", r"{0},{1}"),
+)
+"""Gold answer, the same in other words, and another answer; the three numbers differ."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Completions with their problems, and others of the same kind to start everything with."""
+
+    name: str
+    grader: Grader
+    items: Sequence[tuple[Problem, Sample]]
+    warm_up: Sequence[tuple[Problem, Sample]]
+
+
+def completion(rng: random.Random, answer: str) -> str:
+    steps = " ".join(f"Step {i}: {rng.randrange(100)} + {rng.randrange(100)}." for i in range(rng.randrange(5, 40)))
+    return rf"{steps} The answer is $\boxed{{{answer}}}$."
+
+
+def items(seed: int, count: int, make: Callable[[random.Random], tuple[str, str]]) -> list[tuple[Problem, Sample]]:
+    rng, found = random.Random(seed), list[tuple[Problem, Sample]]()
+    for i in range(count):
+        gold, answer = make(rng)
+        sample = Sample("bench", str(i), 0, 0, completion(rng, answer), 1, "stop")
+        found.append((Problem(str(i), "", gold), sample))
+    return found
+
+
+def workload(name: str, grader: Grader, count: int, make: Callable[[random.Random], tuple[str, str]]) -> Workload:
+    return Workload(name, grader, items(0, count, make), items(1, 20, make))
+
+
+def integers(rng: random.Random) -> tuple[str, str]:
+    gold = rng.randrange(1000)
+    return str(gold), str(gold if rng.random() < 0.5 else rng.randrange(1000))
+
+
+def mixed(rng: random.Random) -> tuple[str, str]:
+    numbers = rng.sample([2, 3, 5, 7, 11, 13, 17, 19, 23], 3)
+    gold, same, other = (text.format(*numbers) for text in rng.choice(KINDS))
+    return gold, rng.choice([gold, same, other])
+
+
+def ours(work: Workload) -> tuple[float, list[bool]]:
+    work.grader.grade(work.warm_up)
+    started = time.perf_counter()
+    grades = work.grader.grade(work.items)
+    return time.perf_counter() - started, [grade.verdict == "correct" for grade in grades]
+
+
+def peer(work: Workload) -> tuple[float, list[bool]]:
+    import math_verify
+
+    def one(problem: Problem, sample: Sample) -> bool:
+        return bool(math_verify.verify(math_verify.parse(f"${problem.target}$"), math_verify.parse(sample.text)))
+
+    [one(*item) for item in work.warm_up[:5]]
+    started = time.perf_counter()
+    verdicts = [one(*item) for item in work.items]
+    return time.perf_counter() - started, verdicts
+
+
+def measure(work: Workload) -> dict[str, object]:
+    (seconds, verdicts), (peer_seconds, peer_verdicts) = ours(work), peer(work)
+    return {
+        "workload": work.name,
+        "answers": len(work.items),
+        "grader": work.grader.id,
+        "cores": len(os.sched_getaffinity(0)),
+        "seconds": round(seconds, 3),
+        "math_verify_seconds": round(peer_seconds, 3),
+        "times_as_fast": round(peer_seconds / seconds, 1),
+        "verdicts_that_differ": sum(a != b for a, b in zip(verdicts, peer_verdicts, strict=True)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="a fiftieth of the answers")
+    share = 50 if parser.parse_args().small else 1
+    for work in (
+        workload("integers of competitions", BoxedInteger(0, 999), 5000 // share, integers),
+        workload("mixed", BoxedExpression(), 2000 // share, mixed),
+    ):
+        print(json.dumps(measure(work)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
