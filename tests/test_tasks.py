@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from opdbench.data import UNPINNED, HubData, github, hub
+from opdbench.data.cache import write_whole
 from opdbench.errors import DataError
 from opdbench.records import Sample
 from opdbench.task import Task
@@ -247,9 +248,9 @@ def test_github_files_are_cached_whole_and_checked(monkeypatch: pytest.MonkeyPat
 
 
 def _without_hash(file: str, data: bytes):
-    def download(repo: str, revision: str, files: object, sha256: object) -> list[Path]:
+    def download(repo: str, revision: str, files: object, sha256: object, kind: str) -> list[Path]:
         path = github.cache_folder(repo, revision) / file
-        github._write(path, data)
+        write_whole(path, data)
         return [path]
 
     return download
