@@ -32,7 +32,13 @@ TARGETS = {
     "gsm8k": "gsm8k:GSM8K",
     "hmmt25_feb": "hmmt:FEB25",
     "hmmt25_nov": "hmmt:NOV25",
+    "humaneval": "evalplus:HUMANEVAL",
+    "humaneval_plus": "evalplus:HUMANEVAL_PLUS",
+    "lcb_release_v6": "lcb:RELEASE_V6",
+    "lcb_v6": "lcb:V6",
+    "lcb_v6_2502_2505": "lcb:WINDOW",
     "math500": "math500:MATH500",
+    "mbpp_plus": "evalplus:MBPP_PLUS",
     "minerva": "minerva:QWEN",
     "minerva_hub": "minerva:HUB",
     "mmlu_pro": "mmlu:PRO",
@@ -45,6 +51,8 @@ COUNTS = {  # rows of the fixture, problems that are asked
     **{"beyondaime": (2, 2), "gpqa_diamond": (4, 4), "gsm8k": (2, 2), "hmmt25_feb": (3, 3), "hmmt25_nov": (3, 3)},
     **{"math500": (2, 2), "minerva": (2, 2), "minerva_hub": (2, 2), "mmlu_pro": (2, 2), "mmlu_redux": (4, 2)},
     **{"olympiadbench": (3, 3), "olympiadbench_675": (3, 3)},
+    **{"humaneval": (2, 2), "humaneval_plus": (2, 2), "mbpp_plus": (3, 3)},
+    **{"lcb_release_v6": (4, 4), "lcb_v6": (3, 3), "lcb_v6_2502_2505": (3, 2)},
 }
 
 
@@ -84,7 +92,8 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wrong_golds(task: Task) -> list[tuple[str, str]]:
-    problems = task.load("test")
+    states_gold = getattr(task.grader, "states_gold", True)
+    problems = [item for item in task.load("test") if states_gold or item.reference is not None]
     samples = [(item, Sample(task.id, item.id, 0, 0, task.grader.gold(item), 1, "stop")) for item in problems]
     return [(grade.problem_id, grade.reason) for grade in task.grader.grade(samples) if grade.verdict != "correct"]
 
@@ -99,7 +108,8 @@ def test_the_tasks_here_are_those_that_are_registered() -> None:
     for id in TARGETS:
         task = named(id)
         assert (task.id, task.source.name) == (id, id)
-        assert task.source.revision == UNPINNED or len(task.source.revision) == 40
+        is_release = task.source.host == "release" and set(task.source.files) == set(task.source.sha256)
+        assert task.source.revision == UNPINNED or len(task.source.revision) == 40 or is_release
         assert "{prompt}" in task.templates["plain"]
 
 
