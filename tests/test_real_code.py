@@ -1,4 +1,4 @@
-"""Real programming problems, which are never committed: canonical solutions are right, and mutants fare as in evalplus."""
+"""Real problems, which are never committed: canonical solutions are right, and mutants fare as in evalplus."""
 
 from __future__ import annotations
 

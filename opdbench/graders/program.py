@@ -109,7 +109,7 @@ class ProgramTests:
         else:
             source = with_imports(code, LIVECODEBENCH + LONG_INTEGERS)
             answers = self._calls(running.program("function_of", source, tests.entry_point), tests.cases)
-        for answer, case in zip(answers, tests.cases, strict=False):
+        for answer, case in zip(answers, tests.cases, strict=True):
             reason = _reason(answer, case, is_call=tests.entry_point is not None)
             if reason:
                 return reason
