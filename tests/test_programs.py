@@ -231,7 +231,8 @@ def test_settings_are_part_of_the_id() -> None:
 
 
 def test_forms_of_training_data() -> None:
-    rows = [json.loads(line) for name in ("taco", "eurus") for line in (FIXTURES / f"{name}.jsonl").open()]
+    files = [(FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("taco", "eurus")]
+    rows = [json.loads(line) for file in files for line in file.splitlines()]
     targets = [row["input_output"] if "input_output" in row else row["reward_model"]["ground_truth"] for row in rows]
     answers = [
         "print(max(map(int, input().split())))",
@@ -241,4 +242,4 @@ def test_forms_of_training_data() -> None:
     ]
     found = [verdict(PUBLIC, target, code) for target, code in zip(targets, answers, strict=True)]
     assert found == [("correct", "tests")] * 4
-    assert verdict(PUBLIC, targets[1], "def last_word(text): return [text.split()[-1]]") == ("wrong", "tests")
+    assert verdict(PUBLIC, targets[1], "def last_word(text): return text") == ("wrong", "tests")

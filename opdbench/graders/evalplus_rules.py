@@ -65,7 +65,7 @@ class Rules:
         if kind != "value":
             return False
         if self.dataset == "humaneval" and self.entry_point == "find_zero":
-            return abs(_polynomial(*arguments, value)) <= tolerance
+            return abs(_polynomial(arguments[0], value)) <= tolerance
         return self._is_same(arguments, wanted[1], value, tolerance)
 
     def _is_same(self, arguments: Sequence[Any], expected: Any, actual: Any, tolerance: float) -> bool:

@@ -1,20 +1,17 @@
 """Runs in the sandbox, between it and the program of a model: this file's text is put in front of the program.
 
-Standard library only, and nothing of the harness: the sandbox sees neither. Whatever the program does to these
+Standard library only, and nothing of the harness: the sandbox sees neither. Every test may start this text anew, so
+that modules which take milliseconds to import are imported where they are used. Whatever the program does to these
 functions changes what it answers, and no more: expected values are elsewhere.
 """
 
 from __future__ import annotations
 
-import ast
 import builtins
-import hashlib
 import io
 import marshal
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -91,6 +88,8 @@ def weight(value: Any, limit: int) -> int:
 
 def digest(value: Any) -> str:
     """Return the sha256 of a value of built-in types with its type, part by part: some take gigabytes as text."""
+    import hashlib
+
     found = hashlib.sha256(type(value).__name__.encode())
     for part in value if isinstance(value, list | tuple) else [value]:
         found.update(marshal.dumps(part, 2))  # version 2 depends on values alone, not on which objects are shared
@@ -130,6 +129,8 @@ def public_program(code: str, imports: str, seconds: int) -> Callable[[str], Ans
 
 def wrapped(code: str, imports: str) -> str:
     """Return the program's statements as the body of a function, its imports before it, its main guard removed."""
+    import ast
+
     body = ast.parse(code).body
     if body and isinstance(last := body[-1], ast.If) and ast.unparse(last.test) == "__name__ == '__main__'":
         body = [*body[:-1], *last.body]
@@ -203,11 +204,14 @@ def _ring(*_: Any) -> None:
 
 def _take_away() -> None:
     """Take away what the public runner takes away, which some honest programs use."""
+    import shutil
+    import subprocess
+
     for name in _TAKEN_AWAY.split():
         setattr(os, name, None)
     for module, names in ((shutil, "rmtree move chown"), (subprocess, "Popen"), (builtins, "quit help")):
         for name in names.split():
             setattr(module, name, None)
-    vars(builtins).setdefault("exit", sys.exit)
+    builtins.__dict__.setdefault("exit", sys.exit)
     for name in ("ipdb", "joblib", "resource", "psutil", "tkinter"):
         sys.modules[name] = None  # type: ignore[assignment]
