@@ -207,6 +207,16 @@ def test_values_that_cannot_be_sent_count_as_something() -> None:
     assert [is_floats(value) for value in ([1.0], [], [1.0, 1])] == [True, False, False]
 
 
+def test_complex_numbers_are_sent_in_another_form() -> None:
+    value = [1, (2 + 3j, "a"), {"b": 1}]
+    sent = inside.sendable(value)
+    assert sent == [1, ({"complex": (2.0, 3.0)}, "a"), {"b": 1}]
+    assert list(Rules("mbpp", "f", 0).verdicts([[]], [("value", sent)], [("value", sent)])) == [True]
+    problem = {**THIRD, "canonical_solution": "    return [sum(x) * 1j]\n"}
+    assert verdict(problem, "def third(x): return [complex(0, sum(x))]") == ("correct", "tests")
+    assert verdict(problem, "def third(x): return [complex(1, sum(x))]") == ("wrong", "tests")
+
+
 def test_digests_depend_on_values_alone() -> None:
     first, second = "ab" * 2, "".join(["ab", "ab"])
     assert inside.digest([first, second, first]) == inside.digest([second, second, "abab"])
@@ -225,6 +235,7 @@ def test_digests_depend_on_values_alone() -> None:
         (106, [[1], [2]], [[1], (2,)]),
         (115, [[[1], []]], [[{1}, {}]]),
         (124, ["1", "1j"], [1.0, "1j"]),
+        (252, [1], ["1"]),
         (250, [[1], 2], [(1,), 2]),
         (259, [[[1]], [[2]]], [((1,),), ((2,),)]),
         (278, [[1, [2]]], [(1, (2,))]),

@@ -57,6 +57,11 @@ def _values(arguments: Arguments) -> Arguments:
     return [{key: tuple(value) for key, value in arguments[0].items()}, *arguments[1:]]
 
 
+def _text(arguments: Arguments) -> Arguments:
+    """Make the only argument text, which stands for a complex number."""
+    return [str(arguments[0])]
+
+
 def _number_first(arguments: Arguments) -> Arguments:
     return [float(arguments[0]), arguments[1]]
 
@@ -77,6 +82,7 @@ _RULES: Mapping[Callable[[Any], Any], str] = {
     _sets: "115",
     _values: "722",
     _number_first: "124",
+    _text: "252",
     _all: "580 615 791",
 }
 _BY_NUMBER = {int(number): rule for rule, numbers in _RULES.items() for number in numbers.split()}

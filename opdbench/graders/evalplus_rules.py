@@ -66,7 +66,7 @@ class Rules:
             return False
         if self.dataset == "humaneval" and self.entry_point == "find_zero":
             return abs(_polynomial(arguments[0], value)) <= tolerance
-        return self._is_same(arguments, wanted[1], value, tolerance)
+        return self._is_same(arguments, restored(wanted[1]), restored(value), tolerance)
 
     def _is_same(self, arguments: Sequence[Any], expected: Any, actual: Any, tolerance: float) -> bool:
         if self.dataset == "mbpp" and self.entry_point in AS_SETS:
@@ -92,6 +92,13 @@ class Rules:
                 return bool(actual == _digit_distance(*arguments))
             case _:
                 return False
+
+
+def restored(value: Any) -> Any:
+    """Return a value with the complex numbers that ``inside.sendable`` has put in another form."""
+    if isinstance(value, dict) and value.keys() == {"complex"}:
+        return complex(*value["complex"])
+    return type(value)(map(restored, value)) if isinstance(value, list | tuple) else value
 
 
 def is_floats(value: Any) -> bool:

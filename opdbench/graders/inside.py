@@ -66,9 +66,16 @@ def answers_of(code: str, entry_point: str, has_complex: bool, only_whether: boo
         value = function(*given)  # type: ignore[misc]
         if only_whether:
             return ("bool", value) if isinstance(value, bool) else ("something", value is not None)
-        return ("digest", digest(value)) if weight(value, LARGE) > LARGE else ("value", value)
+        return ("digest", digest(value)) if weight(value, LARGE) > LARGE else ("value", sendable(value))
 
     return answer if callable(function) else None
+
+
+def sendable(value: Any) -> Any:
+    """Return a value with a form of complex numbers that can be sent, in lists and tuples too."""
+    if type(value) is complex:
+        return {"complex": (value.real, value.imag)}
+    return type(value)(map(sendable, value)) if type(value) in (list, tuple) else value
 
 
 def weight(value: Any, limit: int) -> int:
