@@ -86,7 +86,8 @@ def run_program(source: str, stdin: str, limits: Limits) -> Answer:
         GradingError: the sandbox does not start.
     """
     sandbox: Any = shared_sandbox()
-    outcome = sandbox.run_program(source, stdin, limits)
+    storable = stdin.encode("utf-8", "replace").decode()  # JSON can hold halves of characters, a stdin cannot
+    outcome = sandbox.run_program(source, storable, limits)
     if outcome.status != "done":
         return Answer(outcome.status)
     return Answer("exit") if outcome.exit_code else Answer("done", outcome.stdout.decode("utf-8", "replace"))
