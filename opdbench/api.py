@@ -5,8 +5,10 @@ from opdbench.data import UNPINNED, HubData
 from opdbench.graders.boxed import BoxedExpression, BoxedInteger, boxed_answer
 from opdbench.graders.choice import Choice
 from opdbench.graders.code import FunctionTests
+from opdbench.graders.evalplus import EvalPlus
 from opdbench.graders.grader import Grader
 from opdbench.graders.instructions import Instructions
+from opdbench.graders.program import ProgramTests
 from opdbench.method import (
     K2,
     K3,
@@ -70,6 +72,7 @@ __all__ = [
     "Divergence",
     "Entropy",
     "EvaluationProtocol",
+    "EvalPlus",
     "FunctionTests",
     "Generated",
     "Grade",
@@ -91,6 +94,7 @@ __all__ = [
     "PolicyGradient",
     "Pool",
     "Problem",
+    "ProgramTests",
     "Recipe",
     "Refined",
     "Reward",

@@ -13,6 +13,7 @@ import pytest
 
 from opdbench.cli import main
 from opdbench.data import UNPINNED, HubData, github, hub
+from opdbench.data.cache import write_whole
 from opdbench.errors import DataError, MissingDataError
 from opdbench.graders.constraints import CHECKS
 from opdbench.records import Sample
@@ -36,7 +37,13 @@ TARGETS = {
     "hmmt25_nov": "hmmt:NOV25",
     "ifbench": "ifbench:IFBENCH",
     "ifbench_294": "ifbench:IFBENCH_294",
+    "humaneval": "evalplus:HUMANEVAL",
+    "humaneval_plus": "evalplus:HUMANEVAL_PLUS",
+    "lcb_release_v6": "lcb:RELEASE_V6",
+    "lcb_v6": "lcb:V6",
+    "lcb_v6_2502_2505": "lcb:WINDOW",
     "math500": "math500:MATH500",
+    "mbpp_plus": "evalplus:MBPP_PLUS",
     "minerva": "minerva:QWEN",
     "minerva_hub": "minerva:HUB",
     "mmlu_pro": "mmlu:PRO",
@@ -49,6 +56,8 @@ COUNTS = {  # rows of the fixture, problems that are asked
     **{"beyondaime": (2, 2), "gpqa_diamond": (4, 4), "gsm8k": (2, 2), "hmmt25_feb": (3, 3), "hmmt25_nov": (3, 3)},
     **{"math500": (2, 2), "minerva": (2, 2), "minerva_hub": (2, 2), "mmlu_pro": (2, 2), "mmlu_redux": (4, 2)},
     **{"olympiadbench": (3, 3), "olympiadbench_675": (3, 3), "ifbench": (2, 2), "ifbench_294": (2, 2)},
+    **{"humaneval": (2, 2), "humaneval_plus": (2, 2), "mbpp_plus": (3, 3)},
+    **{"lcb_release_v6": (4, 4), "lcb_v6": (3, 3), "lcb_v6_2502_2505": (3, 2)},
 }
 
 
@@ -88,7 +97,8 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wrong_golds(task: Task) -> list[tuple[str, str]]:
-    problems = task.load("test") if getattr(task.grader, "states_gold", True) else []
+    states_gold = getattr(task.grader, "states_gold", True)
+    problems = [item for item in task.load("test") if states_gold or item.reference is not None]
     samples = [(item, Sample(task.id, item.id, 0, 0, task.grader.gold(item), 1, "stop")) for item in problems]
     return [(grade.problem_id, grade.reason) for grade in task.grader.grade(samples) if grade.verdict != "correct"]
 
@@ -103,7 +113,8 @@ def test_the_tasks_here_are_those_that_are_registered() -> None:
     for id in TARGETS:
         task = named(id)
         assert (task.id, task.source.name) == (id, id)
-        assert task.source.revision == UNPINNED or len(task.source.revision) == 40
+        is_release = task.source.host == "release" and set(task.source.files) == set(task.source.sha256)
+        assert task.source.revision == UNPINNED or len(task.source.revision) == 40 or is_release
         assert "{prompt}" in task.templates["plain"]
 
 
@@ -254,9 +265,9 @@ def test_github_files_are_cached_whole_and_checked(monkeypatch: pytest.MonkeyPat
 
 
 def _without_hash(file: str, data: bytes):
-    def download(repo: str, revision: str, files: object, sha256: object) -> list[Path]:
+    def download(repo: str, revision: str, files: object, sha256: object, kind: str) -> list[Path]:
         path = github.cache_folder(repo, revision) / file
-        github._write(path, data)
+        write_whole(path, data)
         return [path]
 
     return download

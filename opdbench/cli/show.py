@@ -50,7 +50,7 @@ def _block(item: Shown) -> str:
     head = [f"── {sample.task}/{sample.problem_id}/{sample.index}", "not graded"]
     if grade is not None:
         head = [head[0], f"{grade.verdict} ({grade.reason})", f"answer {grade.answer!r}"]
-    head += [f"target {problem.target!r}", f"{sample.num_tokens} tokens, {sample.finish_reason}"]
+    head += [f"target {item.target!r}", f"{sample.num_tokens} tokens, {sample.finish_reason}"]
     parts = [text.line(" · ".join(head), 500), _indented(problem.prompt, "> "), _indented(sample.text, "  ")]
     return "\n".join([*parts, ""])
 

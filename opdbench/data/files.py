@@ -6,7 +6,7 @@ import csv
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,19 @@ def sha256_of(path: Path) -> str:
 
 
 def _jsonl(path: Path) -> list[dict[str, Any]]:
-    return _parse_lines(path, path.read_text(encoding="utf-8"))
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        return _parse_lines(path, lines)
 
 
 def _jsonl_gz(path: Path) -> list[dict[str, Any]]:
-    return _parse_lines(path, gzip.decompress(path.read_bytes()).decode("utf-8"))
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        return _parse_lines(path, lines)
 
 
-def _parse_lines(path: Path, text: str) -> list[dict[str, Any]]:
+def _parse_lines(path: Path, lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of lines that are read one by one: some files are larger than a gigabyte."""
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 rows.append(_as_row(path, json.loads(line)))

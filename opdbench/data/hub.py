@@ -41,7 +41,7 @@ class HubData:
     Attributes:
         name: What a local copy is called: ``NAME.jsonl``, ``NAME.parquet``, or a folder of the original files.
         repo: The data set's id on the hub, or the repository's on GitHub.
-        revision: Commit, 40 hex digits, or ``UNPINNED``.
+        revision: Commit, 40 hex digits, or ``UNPINNED``; of a release its tag.
         files: Patterns of the files inside the data set.
         columns: What every original row must have.
         num_rows: How many rows the original files hold, before ``select``.
@@ -49,7 +49,8 @@ class HubData:
         plain: Writes an original row in the plain form.
         sha256: Original file to its sha256, where it is known beyond the commit.
         is_gated: Whether the hub asks for a login and accepted terms.
-        host: Where ``repo`` is; a file on GitHub needs its name in full and its sha256.
+        host: Where ``repo`` is: the hub, GitHub, or the files of a release there. A file on GitHub needs its name in
+            full and its sha256.
         pool: The only pool.
     """
 
@@ -63,7 +64,7 @@ class HubData:
     plain: Callable[[Row], Row] = as_it_is
     sha256: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     is_gated: bool = False
-    host: Literal["hub", "github"] = "hub"
+    host: Literal["hub", "github", "release"] = "hub"
     pool: Pool = "test"
 
     def rows(self, pool: Pool) -> Iterable[Mapping[str, Any]]:
@@ -124,7 +125,7 @@ class HubData:
         if local_files_only:
             return github.cached_files(self.repo, self.revision, self.files)
         try:
-            return github.download_files(self.repo, self.revision, self.files, self.sha256)
+            return github.download_files(self.repo, self.revision, self.files, self.sha256, self.host)
         except OSError as error:
             raise MissingDataError(
                 f"{self._missing()}, and GitHub was not reached ({error}); {self._hints()}"

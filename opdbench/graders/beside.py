@@ -19,6 +19,8 @@ class Beside:
     Attributes:
         num_samples: Samples graded.
         strict: Share that is correct.
+        second: Share that is correct by the grader's second rule (``grader.second``), such as the semantics of a public
+            runner; None for graders that have one rule.
         lenient: Share that is correct when the last box anywhere, else the last number, is taken for the answer of a
             completion without one; None for graders that have no such rule.
         no_answer: Share without an answer.
@@ -33,6 +35,7 @@ class Beside:
 
     num_samples: int
     strict: float | None
+    second: float | None
     lenient: float | None
     no_answer: float | None
     truncated: float | None
@@ -54,6 +57,7 @@ def beside(grader: Grader, items: Sequence[tuple[Problem, Sample]], grades: Sequ
     return Beside(
         num_samples=len(samples),
         strict=_mean([grade.verdict == "correct" for grade in grades]),
+        second=_second(grader, items),
         lenient=_lenient(grader, items, grades),
         no_answer=_mean([grade.reason in NO_ANSWER for grade in grades]),
         truncated=_mean([grade.verdict == "truncated" for grade in grades]),
@@ -68,6 +72,12 @@ def beside(grader: Grader, items: Sequence[tuple[Problem, Sample]], grades: Sequ
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def _second(grader: Grader, items: Sequence[tuple[Problem, Sample]]) -> float | None:
+    """Grade again by the second rule."""
+    second: Grader | None = getattr(grader, "second", None)
+    return None if second is None else _mean([grade.verdict == "correct" for grade in second.grade(items)])
 
 
 def _lenient(grader: Grader, items: Sequence[tuple[Problem, Sample]], grades: Sequence[Grade]) -> float | None:

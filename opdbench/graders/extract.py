@@ -123,6 +123,19 @@ def find_code(text: str, entry_point: str) -> str | None:
     return next((block for block in reversed(blocks) if defines.search(block)), blocks[-1] if blocks else None)
 
 
+def find_last_code(text: str) -> str | None:
+    """Return the last complete fenced block, or None."""
+    blocks = _fenced_blocks(text)
+    return blocks[-1] if blocks else None
+
+
+def code_between_last_fences(text: str) -> str | None:
+    """Return the lines between the last two that hold three backticks, as LiveCodeBench's public runner does."""
+    lines = text.split("\n")
+    fences = [i for i, line in enumerate(lines) if "```" in line]
+    return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else None
+
+
 def _fenced_blocks(text: str) -> list[str]:
     """Return the contents of all complete fenced blocks, by the rules of Markdown."""
     blocks: list[str] = []

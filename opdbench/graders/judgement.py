@@ -11,6 +11,7 @@ from opdbench.graders.extract import final_text
 from opdbench.records import Grade, Sample, Verdict
 
 MAX_STORED_ANSWER = 500
+MAX_STORED_CODE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ def missing(sample: Sample, reason: str = "no_answer") -> Judgement:
     return Judgement("truncated" if is_cut else "wrong", reason)
 
 
-def as_grade(sample: Sample, judgement: Judgement, grader: str) -> Grade:
-    """Return the grade of a sample; the answer loses what UTF-8 cannot store and is cut."""
+def as_grade(sample: Sample, judgement: Judgement, grader: str, max_answer: int = MAX_STORED_ANSWER) -> Grade:
+    """Return the grade of a sample; the answer loses what UTF-8 cannot store and is cut to ``max_answer``."""
     answer = judgement.answer
     if answer is not None:
-        answer = answer[:MAX_STORED_ANSWER].encode("utf-8", "replace").decode()
+        answer = answer[:max_answer].encode("utf-8", "replace").decode()
     return Grade(sample.task, sample.problem_id, sample.index, judgement.verdict, judgement.reason, answer, grader)
 
 

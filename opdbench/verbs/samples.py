@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from opdbench.verbs.protocols import ask
 if TYPE_CHECKING:
     from opdbench.runner import Event, ModelReport, Regraded
 
+MAX_SHOWN_TARGET = 20_000
+"""Characters up to which a target is shown."""
 WITHHELD = "[withheld: the terms of this data forbid to publish its text]"
 
 
@@ -89,6 +92,13 @@ class Shown:
     grade: Grade | None
     is_private: bool = False
 
+    @property
+    def target(self) -> Any:
+        """The problem's target, or its size where that is large: tests of programs take up to hundreds of megabytes."""
+        target = self.problem.target
+        size = len(target if isinstance(target, str) else json.dumps(target, default=repr))
+        return target if size <= MAX_SHOWN_TARGET else f"({size} characters, not shown)"
+
     def to_json(self) -> dict[str, Any]:
         """Return one flat record, which may be passed on: text that must not be published is withheld."""
         sample, grade, problem = self.sample, self.grade, self.problem
@@ -99,7 +109,7 @@ class Shown:
             "verdict": grade.verdict if grade else None,
             "reason": grade.reason if grade else None,
             "answer": None if self.is_private or not grade else grade.answer,
-            "target": None if self.is_private else problem.target,
+            "target": None if self.is_private else self.target,
             "grader": grade.grader if grade else None,
             "num_tokens": sample.num_tokens,
             "finish_reason": sample.finish_reason,

@@ -13,6 +13,7 @@ from opdbench.api import Problem
 
 LETTERS = string.ascii_uppercase
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
+_PROGRAM = "Answer with one whole program in a block of code."
 _LETTER = "Please reason step by step, and put the letter of your answer within \\boxed{}."
 
 
@@ -29,6 +30,8 @@ def _templates(instruction: str) -> Mapping[str, str]:
 
 MATH_TEMPLATES = _templates(_BOXED)
 CHOICE_TEMPLATES = _templates(_LETTER)
+CODE_TEMPLATES = {**_templates(_PROGRAM), "plain": "{prompt}"}
+"""What is asked of programs is part of each prompt, in its benchmark's own words."""
 
 
 def written(answer: Any) -> str:
