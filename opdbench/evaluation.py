@@ -13,6 +13,7 @@ from typing import Any
 
 from opdbench import stats
 from opdbench.engines.engine import Engine, Prompt
+from opdbench.graders.judgement import marks_of
 from opdbench.method import Sampling
 from opdbench.model import Presentation
 from opdbench.records import Grade, Pool, Problem, Sample, Score, content_key, derive_seed, to_json
@@ -181,11 +182,12 @@ def _record_as(kind: Any, record: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation came to: scores, correct samples per problem, and mean length in the model's tokens."""
+    """What an evaluation came to: scores, correct samples per problem, mean length in the model's tokens, marks."""
 
     scores: tuple[Score, ...]
     correct: Mapping[str, int]
     mean_tokens: float
+    marks: tuple[str, ...] = ()
 
 
 def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Evaluated:
@@ -198,6 +200,7 @@ def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Eval
         score_grades(evaluation.task, evaluation.pool, k, metrics, graded),
         {problem: sum(row) for problem, row in sorted(_table(graded).items())},
         sum(sample.num_tokens for sample in drawn) / max(len(drawn), 1),
+        marks_of(graded),
     )
 
 

@@ -75,6 +75,7 @@ def evaluate(
         bool, typer.Option("--allow-pickle", help="Accept weights that can execute code when loaded.")
     ] = False,
     as_json: options.Json = False,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -145,6 +146,7 @@ def grade(
         typer.Option("--task", help="Only this task; may be repeated.", autocompletion=options.complete_task),
     ] = None,
     as_json: options.Json = False,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:

@@ -52,6 +52,7 @@ def main(values: tuple[Plain, ...]) -> script.Script:
         os.dup2(null, stream)
     os.close(null)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    room.readable_paths()
     kernel.refuse_tracing()
     gc.freeze()
     gc.disable()

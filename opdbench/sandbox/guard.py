@@ -17,7 +17,7 @@ import typing
 from pathlib import Path
 
 from opdbench.sandbox import kernel, library, reap, room
-from opdbench.sandbox.layers import NOBODY, TIERS, UNSAFE
+from opdbench.sandbox.layers import NOBODY, UNSAFE
 from opdbench.sandbox.protocol import Plain, pack, write_all
 
 FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
@@ -33,15 +33,17 @@ class Settings(typing.NamedTuple):
 
     root: str
     package: str
+    tiers: tuple[str, ...]
     allow_unsafe: bool
     tier: str = ""
     pipes: tuple[int, int] = (-1, -1)
 
 
 class Started(typing.NamedTuple):
-    """A server: 0 in its own process, and the pipe that lets it go on."""
+    """A server (0 in its own process), the child to wait for, and the pipe that lets the server go on."""
 
     pid: int
+    child: int = -1
     release: int = -1
 
 
@@ -52,7 +54,7 @@ def stand(settings: Settings) -> str:
         return settings.tier
     starts = {"namespaces": _start_apart, "bubblewrap": _start_in_bubblewrap, UNSAFE: _start_plain}
     reasons: list[str] = []
-    for tier in TIERS:
+    for tier in settings.tiers:
         try:
             started = starts[tier](settings)
         except OSError as error:
@@ -71,7 +73,7 @@ def _wait(started: Started, reasons: list[str]) -> typing.NoReturn:
     os.write(started.release, b"1")
     os.close(0)
     os.close(1)
-    os.waitpid(started.pid, 0)
+    os.waitpid(started.child, 0)
     reap.kill_descendants(is_first=False)  # only a plain server leaves any
     os._exit(0)
 
@@ -122,7 +124,7 @@ def _fork_apart(flags: int, root: str) -> Started:
         raise
     finally:
         os.close(said)
-    return Started(child, release)
+    return Started(child, child, release)
 
 
 def _user_map() -> str:
@@ -172,7 +174,7 @@ def _start_in_bubblewrap(settings: Settings) -> Started:
         os.close(passed)
     try:
         _expect_ready(said)
-        return Started(json.loads(os.read(info, 1 << 12))["child-pid"], release)
+        return Started(json.loads(os.read(info, 1 << 12))["child-pid"], child, release)
     except (OSError, ValueError, KeyError) as error:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -221,7 +223,7 @@ def _start_plain(settings: Settings) -> Started:
         _report_ready(go, say)
         return Started(0)
     _expect_ready(said)
-    return Started(child, release)
+    return Started(child, child, release)
 
 
 def boot(settings: Settings) -> str:

@@ -96,7 +96,7 @@ def apply(layers: Sequence[tuple[str, Layer]], limits: Limits) -> list[str]:
 def absent(active: Sequence[str]) -> list[str]:
     """Return the layers that a machine lacks; other tiers than the active one and ``unsafe`` are no lack."""
     inner = [name for name, _ in INNER if name not in active]
-    return inner if set(TIERS["namespaces"]) & set(active) else [*TIERS["namespaces"], *inner]
+    return inner if "files" in active else [*TIERS["namespaces"], *inner]
 
 
 def program_namespaces() -> int | None:

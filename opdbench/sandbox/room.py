@@ -25,10 +25,12 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 WRITABLE = ("tmp", "var/tmp", "dev/shm")
 
 
-@cache
 def visible_paths() -> tuple[str, ...]:
-    """Return the folders and files of this machine that programs can read, none of them inside another."""
-    standard = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", str(sysconfig.get_config_var("DESTSHARED"))}
+    """Return the folders and files of this machine that programs can read, none of them inside another.
+
+    Only for the sandbox's own interpreter, whose ``sys.path`` holds the standard library and nothing else.
+    """
+    standard = (*sys.path, sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib")
     found = {path for path in (*standard, *_LIBRARIES, *_DATA) if Path(path).is_absolute() and Path(path).exists()}
     return tuple(sorted(path for path in found if not any(path.startswith(f"{other}/") for other in found)))
 
@@ -41,10 +43,16 @@ def covered_paths() -> list[str]:
     return sorted(str(path) for path in found if path.is_dir() and not path.is_symlink())
 
 
+@cache
+def readable_paths() -> tuple[str, ...]:
+    """Return where the visible paths lead; first called by the server, who can reach what a program may not look up."""
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in visible_paths()))
+
+
 def allowed(folder: str) -> list[tuple[str, int]]:
     """Return what Landlock allows a program: to read the interpreter's files, to use devices and its folder."""
-    read = {os.path.realpath(path): landlock.READ for path in visible_paths()}
-    return [*read.items(), *((path, landlock.USE) for path in DEVICES), (folder, landlock.ALL)]
+    read = [(path, landlock.READ) for path in readable_paths()]
+    return [*read, *((path, landlock.USE) for path in DEVICES), (folder, landlock.ALL)]
 
 
 def enter(root: str) -> None:

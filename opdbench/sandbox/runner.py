@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import queue
 import shutil
@@ -23,20 +24,28 @@ from typing import Any
 
 from opdbench.errors import GradingError
 from opdbench.sandbox.calibration import machine_factor
-from opdbench.sandbox.layers import absent
+from opdbench.sandbox.layers import TIERS, UNSAFE, absent
 from opdbench.sandbox.outcome import Outcome, read_calls, read_program
 from opdbench.sandbox.protocol import Limits, Plain, encode
 from opdbench.sandbox.server import Reply, Server
 from opdbench.sandbox.turns import Turns
+
+log = logging.getLogger(__name__)
 
 MAX_SERVERS = 8
 CLOSE_ATTEMPTS = 3  # a program that is just being killed may still write into its folder
 
 
 class Sandbox:
-    """A few fork servers, started when first needed; a context manager, safe to use from several threads."""
+    """A few fork servers, started when first needed; a context manager, safe to use from several threads.
 
-    def __init__(self, num_servers: int | None = None) -> None:
+    Args:
+        num_servers: How many programs run at a time; by default one for each processor, up to eight.
+        tiers: Ways to isolate a server, tried in order; ``unsafe`` counts only where the user has allowed it.
+    """
+
+    def __init__(self, num_servers: int | None = None, tiers: Sequence[str] = tuple(TIERS)) -> None:
+        self._tiers = tiers
         self.num_servers = num_servers or max(1, min(MAX_SERVERS, len(os.sched_getaffinity(0))))
         self._idle: queue.LifoQueue[Server | None] = queue.LifoQueue()
         for _ in range(self.num_servers):
@@ -168,7 +177,11 @@ class Sandbox:
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="opdbench-sandbox-"))
             self._root.chmod(0o711)
-        server = Server(self._root)
+        server = Server(self._root, self._tiers)
+        if UNSAFE in server.layers and not self._alive:
+            log.warning(
+                "programs of models run without isolation, as --unsafe-exec allows: %s", "; ".join(server.refused)
+            )
         self._alive.add(server)
         return server
 

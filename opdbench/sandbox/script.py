@@ -77,10 +77,12 @@ def prepare(code: str) -> Script:
 def _open_streams() -> None:
     """Open text streams as the interpreter does: standard output in blocks, standard error by lines."""
     for number, (name, mode, errors) in enumerate(_STREAMS):
-        buffer = open(number, f"{mode}b", closefd=False)  # noqa: SIM115, it stays open
-        buffer.raw.name = f"<{name}>"
+        raw = io.FileIO(number, mode, closefd=False)
+        raw.name = f"<{name}>"
+        size = os.fstat(number).st_blksize
+        buffer = io.BufferedReader(raw, size) if mode == "r" else io.BufferedWriter(raw, size)
         stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=name == "stderr")
-        stream.mode = mode
+        stream.__dict__["mode"] = mode
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -91,7 +93,6 @@ def _add_site_names() -> None:
 
     for name in ("exit", "quit"):
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
-    builtins.help = _sitebuiltins._Helper()
 
 
 def _new_main(path: str) -> dict[str, typing.Any]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -52,8 +53,8 @@ class Reply:
 class Server:
     """One fork server; it runs one program at a time."""
 
-    def __init__(self, root: Path) -> None:
-        settings = Settings(str(root), str(Path(__file__).resolve().parents[2]), is_unsafe_allowed())
+    def __init__(self, root: Path, tiers: Sequence[str]) -> None:
+        settings = Settings(str(root), str(Path(__file__).resolve().parents[2]), tuple(tiers), is_unsafe_allowed())
         self._handle: int | None = None
         self._process = subprocess.Popen(
             [sys.executable, *FLAGS, "-c", boot(settings)],
