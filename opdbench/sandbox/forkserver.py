@@ -221,6 +221,7 @@ class Server:
 
 def _tell_end(program: int, tell: int) -> typing.NoReturn:
     """Wait for a program, pass on its status, and end with all that it has started."""
+    kernel.die_with_parent()
     status = os.waitpid(program, 0)[1]
     os.write(tell, _STATUS.pack(status))
     os._exit(0)

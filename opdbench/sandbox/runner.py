@@ -110,8 +110,10 @@ class Sandbox:
         prints. Two fork servers that end on it make it a ``crash``.
 
         Raises:
+            ValueError: the input holds characters that no file can hold.
             GradingError: no fork server starts, or the sandbox is closed meanwhile.
         """
+        stdin.encode("utf-8", "surrogateescape")
         return read_program(self._run({"code": code, "stdin": stdin}, limits or Limits()))
 
     def _run(self, job: dict[str, Plain], limits: Limits) -> Reply:

@@ -82,7 +82,7 @@ def _open_streams() -> None:
         size = os.fstat(number).st_blksize
         buffer = io.BufferedReader(raw, size) if mode == "r" else io.BufferedWriter(raw, size)
         stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=name == "stderr")
-        stream.__dict__["mode"] = mode
+        vars(stream)["mode"] = mode
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
