@@ -13,9 +13,11 @@ from sandbox_host import descendants, is_alive
 from opdbench.graders import code as code_grader
 from opdbench.graders.code import FunctionTests
 from opdbench.records import Problem, Sample
+from opdbench.sandbox.calibration import MAX_FACTOR, REFERENCE_SECONDS, loop_seconds, machine_factor
 from opdbench.sandbox.layers import NAMES
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import Outcome, Sandbox, describe
+from opdbench.sandbox.turns import Turns
 
 ROOMY = Limits(wall_seconds=5.0)
 HONEST = "def f(x):\n    return 2 * x\n"
@@ -139,6 +141,46 @@ def test_several_threads():
         outcomes = list(threads.map(lambda n: run(two, HONEST, [(n,)], Limits(5)), range(20)))
         assert [values(outcome) for outcome in outcomes] == [[2 * n] for n in range(20)]
         assert len(two.pids) <= 2
+
+
+def test_a_limit_met_beside_others_is_tried_again_alone():
+    loop, brief = "while True: pass", Limits(wall_seconds=0.5)
+    with Sandbox(num_servers=2) as two, ThreadPoolExecutor(2) as threads:
+        assert run(two, HONEST).status == "done"
+        started = time.monotonic()
+        assert run(two, loop, limits=brief).status == "limit"
+        assert time.monotonic() - started < 2 * 0.5 * two.factor
+        started = time.monotonic()
+        both = list(threads.map(lambda _: run(two, loop, limits=brief).status, range(2)))
+        assert both == ["limit", "limit"]
+        assert time.monotonic() - started > 3 * 0.5
+
+
+def test_turns_alone_wait_for_all_others():
+    turns, events = Turns(), []
+
+    def work(number):
+        with turns.beside_others() as turn:
+            events.append(number)
+            time.sleep(0.02)
+            events.append(number)
+        if not turn.was_alone:
+            with turns.alone():
+                events.append(-1)
+                time.sleep(0.01)
+                events.append(-1)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(8)))
+    alone = [place for place, event in enumerate(events) if event == -1]
+    assert len(alone) >= 8
+    assert all(after == before + 1 for before, after in zip(alone[::2], alone[1::2], strict=True))
+
+
+def test_time_limits_grow_on_slow_machines_only():
+    factors = [machine_factor(REFERENCE_SECONDS * times) for times in (0.1, 1.0, 1.1, 1.9, 100.0)]
+    assert factors == [1.0, 1.0, 1.0, 2.0, MAX_FACTOR]
+    assert loop_seconds() > 0
 
 
 def test_the_server_loads_no_other_package(sandbox):

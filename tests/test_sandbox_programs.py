@@ -18,11 +18,14 @@ def sandbox():
 
 
 def as_cpython(program, stdin, folder):
-    file = folder / "main.py"
+    file, given = folder / "run" / "main.py", folder / "input"
+    file.parent.mkdir()
     file.write_bytes(program.encode("utf-8", "surrogatepass"))
+    given.write_text(stdin)
     command = [sys.executable, "-X", "utf8", "-B", str(file)]
-    run = {"input": stdin.encode(), "capture_output": True, "cwd": folder, "env": {"PYTHONHASHSEED": "0"}}
-    return subprocess.run(command, timeout=60, check=False, **run)
+    with given.open("rb") as opened:
+        run = {"stdin": opened, "capture_output": True, "cwd": file.parent, "env": {"PYTHONHASHSEED": "0"}}
+        return subprocess.run(command, timeout=60, check=False, **run)
 
 
 @pytest.mark.parametrize("name", sandbox_battery.PROGRAMS)

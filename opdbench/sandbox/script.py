@@ -65,6 +65,7 @@ def prepare(code: str) -> Script:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     random.seed(0)
     sys.argv[:] = [path]
+    sys.orig_argv[:] = [sys.executable, path]
     sys.path.insert(0, folder)
     _open_streams()
     _add_site_names()
