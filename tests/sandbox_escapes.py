@@ -28,8 +28,10 @@ ATTEMPTS = {
     ),
     "an archive with names that go up": (
         "import io, tarfile\ndata = io.BytesIO()\nwith tarfile.open(fileobj=data, mode='w') as file:\n"
-        "    file.addfile(tarfile.TarInfo('../../../..' + {gold!r} + '.new'))\n"
-        "data.seek(0)\ntarfile.open(fileobj=data).extractall('.')\nreturn os.path.exists({gold!r} + '.new')"
+        "    for up in range(6): file.addfile(tarfile.TarInfo('../' * up + 'usr/lib/opdbench-escape'))\n"
+        "data.seek(0)\nfile = tarfile.open(fileobj=data)\nfor member in file.getmembers():\n"
+        "    try: file.extract(member)\n    except OSError: pass\n"
+        "return os.path.exists('/usr/lib/opdbench-escape')"
     ),
     "read the users": "return bool(open('/etc/passwd').read())",
     "read keys and tokens": (
@@ -54,7 +56,10 @@ ATTEMPTS = {
     ),
     "TCP": "socket.create_connection(('127.0.0.1', {tcp}), 1)\nreturn True",
     "TCP over version 6": "socket.create_connection(('::1', {tcp6}), 1)\nreturn True",
-    "UDP": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {udp}))\nreturn True",
+    "UDP": (
+        "import time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.connect(('127.0.0.1', {udp}))\n"
+        "for _ in range(3):\n    s.send(b'x')\n    time.sleep(0.02)\nreturn True"
+    ),
     "a listening socket": "s = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()\nreturn True",
     "names of other hosts": "return bool(socket.gethostbyname('example.org'))",
     "a unix socket": "socket.socket(socket.AF_UNIX).connect({unix!r})\nreturn True",

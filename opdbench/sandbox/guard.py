@@ -163,8 +163,15 @@ def _start_in_bubblewrap(settings: Settings) -> Started:
         raise OSError("bwrap is not installed")
     if os.getuid() == 0:
         raise OSError("not tried as root, which is refused the same")
+    try:
+        return _spawn_in_bubblewrap(settings, program, ["--size", str(room.BOX_BYTES)])
+    except OSError:  # versions before 0.8 know no sizes
+        return _spawn_in_bubblewrap(settings, program, [])
+
+
+def _spawn_in_bubblewrap(settings: Settings, program: str, size: list[str]) -> Started:
     (go, release), (said, say), (info, inform) = os.pipe(), os.pipe(), os.pipe()
-    command = [program, *_bubblewrap_options(settings, inform), *_interpreter(settings, go, say)]
+    command = [program, *_bubblewrap_options(settings, inform, size), *_interpreter(settings, go, say)]
     for passed in (go, say, inform):
         os.set_inheritable(passed, True)
     # What bubblewrap complains of is the reason that the user reads.
@@ -182,7 +189,7 @@ def _start_in_bubblewrap(settings: Settings) -> Started:
         raise OSError(str(error)) from error
 
 
-def _bubblewrap_options(settings: Settings, inform: int) -> list[str]:
+def _bubblewrap_options(settings: Settings, inform: int, size: list[str]) -> list[str]:
     options = ["--unshare-all", "--die-with-parent", "--as-pid-1", "--info-fd", str(inform), "--chdir", "/"]
     for path in room.visible_paths():
         if Path(path).is_symlink():
@@ -197,7 +204,7 @@ def _bubblewrap_options(settings: Settings, inform: int) -> list[str]:
     executable = os.path.realpath(sys.executable)
     devices = [part for path in room.DEVICES for part in ("--dev-bind", path, path)]
     links = [part for name in room.WRITABLE for part in ("--symlink", room.FOLDER, f"/{name}")]
-    box = ["--tmpfs", room.BOX, *links, "--remount-ro", "/"]
+    box = [*size, "--tmpfs", room.BOX, *links, "--remount-ro", "/"]
     return [*options, "--ro-bind", executable, executable, *devices, *box]
 
 

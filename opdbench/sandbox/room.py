@@ -17,7 +17,8 @@ from opdbench.sandbox import kernel, landlock
 BOX = "/box"
 FOLDER = f"{BOX}/program"
 """The folder that programs start in; ``/tmp``, ``/var/tmp`` and ``/dev/shm`` lead there."""
-BOX_OPTIONS = "size=64m,nr_inodes=4096,mode=755"
+BOX_BYTES = 64 << 20
+BOX_OPTIONS = f"size={BOX_BYTES},nr_inodes=4096,mode=755"
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _DATA = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
