@@ -155,6 +155,56 @@ PROGRAMS = {
     "nothing": "",
 }  # fmt: skip
 
+_DELETED = "class D:\n    def __init__(self, n): self.n = n\n    def __del__(self): print('deleted', self.n)\n"
+
+ENDINGS = {
+    "objects deleted in order": f"{_DELETED}a, b, _c = D(1), D(2), D(3)\ndef f(): return a\nprint('end')\n",
+    "a cycle": f"{_DELETED}a, b = D(1), D(2)\na.other, b.other = b, a\nprint('end')\n",
+    "an object of another module": (
+        "open('helper.py', 'w').write('class D:\\n    def __del__(self): print(5)\\nd = D()\\n')\n"
+        "import helper\nprint('end')\n"
+    ),
+    "an object that a built-in module holds": (
+        f"{_DELETED}import sys, colorsys\nsys.kept = D(1)\ncolorsys.kept = D(2)\n"
+        f"print(3)\n"
+    ),
+    "a name that is gone at the end": (
+        "limit = 3\nclass D:\n    def __del__(self): print(limit)\nd = D()\ndef f(): return d\nd.own = d\n"
+        "print('end')\n"
+    ),
+    "a generator at the end": (
+        "def g():\n    try: yield 1\n    finally: print('closed')\nx = g()\nnext(x)\nprint('end')\n"
+    ),
+    "weakref.finalize": "import weakref\nclass C: pass\nc = C()\nweakref.finalize(c, print, 'final')\nprint('end')\n",
+    "a text stream of its own": (
+        "import io, sys\nsys.stdout = io.TextIOWrapper(open(1, 'wb', closefd=False), write_through=False)\n"
+        "print('kept')\n"
+    ),
+    "a writer in a module": (
+        "open('fast.py', 'w').write('out = open(1, \"w\")\\nwrite = out.write\\n')\nfrom fast import write\n"
+        "write('late\\n')\n"
+    ),
+    "logging": "import logging\nlogging.basicConfig(filename='log')\nlogging.warning('x')\nprint(open('log').read())\n",
+    "exit code 256": "import sys\nsys.exit(256)\n",
+    "exit code -1": "import sys\nsys.exit(-1)\n",
+    "exit code True": "import sys\nsys.exit(True)\n",
+    "exit in an exit function": "import atexit, sys\natexit.register(sys.exit, 5)\nprint('end')\n",
+    "an error in an exit function": "import atexit\natexit.register(lambda: 1 / 0)\nprint('end')\n",
+    "exit functions cleared": "import atexit\natexit.register(print, 'no')\natexit._clear()\nprint('end')\n",
+    "exit in an excepthook": "import sys\nsys.excepthook = lambda *a: sys.exit(9)\n1 / 0\n",
+    "exit in a thread": "import sys, threading\nthreading.Thread(target=sys.exit, args=(3,)).start()\nprint('end')\n",
+    "an error in a thread": "import threading\nthreading.Thread(target=lambda: 1 / 0).start()\nprint('end')\n",
+    "exit in a child": (
+        "import os, sys\nif os.fork() == 0: sys.exit(3)\nprint(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    ),
+    "a closed descriptor": "import os\nprint('lost')\nos.close(1)\n",
+    "a standard output that is None": "import sys\nprint('a', flush=True)\nsys.stdout = None\nprint('b')\n",
+    "a full descriptor": "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\nprint('lost')\n",
+    "a base exception": "class B(BaseException): pass\nprint('a')\nraise B\n",
+    "a warning": "import warnings\nwarnings.warn('x')\nprint('end')\n",
+}  # fmt: skip
+PROGRAMS |= ENDINGS
+
 INPUTS = {"a null byte": "", "nothing": ""}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import typing
@@ -26,6 +25,7 @@ FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
 _READY = b"ok"
 _ALL = kernel.NEW_PIDS | kernel.NEW_MOUNTS | kernel.NEW_NETWORK | kernel.NEW_IPC
 _PACKAGE = "/server"
+_BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 
 
 class Settings(typing.NamedTuple):
@@ -158,7 +158,7 @@ def _expect_ready(said: int) -> None:
 
 def _start_in_bubblewrap(settings: Settings) -> Started:
     """Start the server inside bubblewrap; only for users, since it can do no more than root can itself."""
-    program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    program = next((path for path in _BUBBLEWRAP if os.access(path, os.X_OK)), None)
     if program is None:
         raise OSError("bwrap is not installed")
     if os.getuid() == 0:
@@ -247,7 +247,12 @@ sys.path.append({package!r})
 from opdbench.sandbox.forkserver import main
 sys.path.pop()
 program = main({settings!r})
-exec(compile(program.source, program.path, "exec", dont_inherit=True), program.namespace)
+try:
+    exec(compile(program.source, program.path, "exec", dont_inherit=True), program.namespace)
+except BaseException as error:
+    program.ending.note(error)
+    raise
+program.ending.note(None)
 """
 
 

@@ -7,13 +7,11 @@ import anything more. Its library is linked, or else copied, into the sandbox's 
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
-import sysconfig
 from pathlib import Path
 
-_LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "turtledemo", "ensurepip", "config-*")
+_LEFT_OUT = ("site-packages", "test", "tests", "idlelib", "turtledemo", "ensurepip", "config-*")
 
 
 def use_readable_library(root: Path) -> None:
@@ -22,7 +20,7 @@ def use_readable_library(root: Path) -> None:
     Raises:
         OSError: the library can be neither linked nor copied into ``root``.
     """
-    library = Path(sysconfig.get_path("stdlib")).resolve()
+    library = Path(os.__file__).resolve().parent
     if os.getuid() != 0 or all(folder.stat().st_mode & stat.S_IXOTH for folder in (library, *library.parents)):
         return
     shared = _shared(library, root)
@@ -34,10 +32,14 @@ def use_readable_library(root: Path) -> None:
 
 
 def _shared(library: Path, root: Path) -> Path:
+    import shutil  # here alone, because what a server has loaded makes every program dearer
+
     shared = root / "library"
     if not shared.exists():
         making = Path(f"{shared}-{os.getpid()}")
-        shutil.copytree(library, making, ignore=_LEFT_OUT, copy_function=_link_or_copy, symlinks=True)
+        shutil.copytree(
+            library, making, ignore=shutil.ignore_patterns(*_LEFT_OUT), copy_function=_link_or_copy, symlinks=True
+        )
         making.rename(shared)
     return shared
 
@@ -46,4 +48,4 @@ def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        Path(target).write_bytes(Path(source).read_bytes())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +19,7 @@ FOLDER = f"{BOX}/program"
 BOX_BYTES = 64 << 20
 BOX_OPTIONS = f"size={BOX_BYTES},nr_inodes=4096,mode=755"
 
+_STANDARD = Path(os.__file__).parent
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _DATA = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -31,15 +31,19 @@ def visible_paths() -> tuple[str, ...]:
 
     Only for the sandbox's own interpreter, whose ``sys.path`` holds the standard library and nothing else.
     """
-    standard = (*sys.path, sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib")
+    standard = (*sys.path, str(_STANDARD), f"{sys.base_prefix}/lib")
     found = {path for path in (*standard, *_LIBRARIES, *_DATA) if Path(path).is_absolute() and Path(path).exists()}
     return tuple(sorted(path for path in found if not any(path.startswith(f"{other}/") for other in found)))
 
 
 def covered_paths() -> list[str]:
     """Return the folders of installed packages inside what programs can read."""
-    standard = Path(sysconfig.get_path("stdlib"))
-    beside = [standard, standard.parent / "python3", Path("/usr/lib/python3"), Path("/usr/local/lib") / standard.name]
+    beside = [
+        _STANDARD,
+        _STANDARD.parent / "python3",
+        Path("/usr/lib/python3"),
+        Path("/usr/local/lib") / _STANDARD.name,
+    ]
     found = {folder / name for folder in beside for name in ("site-packages", "dist-packages")}
     return sorted(str(path) for path in found if path.is_dir() and not path.is_symlink())
 

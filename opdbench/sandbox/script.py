@@ -19,6 +19,7 @@ import types
 import typing
 from pathlib import Path
 
+from opdbench.sandbox.ending import Ending, keep_for_ever
 from opdbench.sandbox.protocol import write_all
 
 NAME = "main.py"
@@ -30,6 +31,7 @@ class Script(typing.NamedTuple):
 
     source: bytes
     path: str
+    ending: Ending
     namespace: dict[str, typing.Any]
 
 
@@ -70,9 +72,9 @@ def prepare(code: str) -> Script:
     _open_streams()
     _add_site_names()
     namespace = _new_main(path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "opdbench"]:
-        del sys.modules[name]
-    return Script(as_source(code), path, namespace)
+    own = [name for name in sys.modules if name.partition(".")[0] == "opdbench"]
+    keep_for_ever([sys.modules.pop(name) for name in own])
+    return Script(as_source(code), path, Ending(), namespace)
 
 
 def _open_streams() -> None:
