@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from opdbench.graders.code import same_value
 from opdbench.sandbox.protocol import Limits
@@ -20,24 +21,23 @@ from opdbench.sandbox.runner import Sandbox
 LIMITS = Limits(wall_seconds=5.0)
 CALLS = [[n] for n in range(20)]
 TEMPLATES = (
-    ("def f(n):\n    return sum(i * {k} for i in range(n))\n", lambda n, k: sum(i * k for i in range(n))),
-    ("def f(n):\n    return sorted(range(n), key=lambda i: -i * {k})\n", lambda n, k: sorted(range(n), reverse=True)),
-    ("def f(n):\n    return ''.join(chr(97 + i % {k}) for i in range(n))\n", lambda n, k: ("abcdefgh"[:k] * n)[:n]),
-    ("from math import gcd\ndef f(n):\n    return [gcd(n, i) for i in range(1, {k})]\n", None),
+    "def f(n):\n    return sum(i * {k} for i in range(n))\n",
+    "def f(n):\n    return sorted(range(n), key=lambda i: -i * {k})\n",
+    "def f(n):\n    return ''.join(chr(97 + i % {k}) for i in range(n))\n",
+    "from math import gcd\ndef f(n):\n    return [gcd(n, i) for i in range(1, {k})]\n",
 )
 
 
 def solutions(number: int) -> list[tuple[str, list[object]]]:
     """Return small right solutions with their expected values."""
-    from math import gcd
+    codes = [TEMPLATES[index % len(TEMPLATES)].format(k=2 + index % 7) for index in range(number)]
+    return [(code, _values(code)) for code in codes]
 
-    found: list[tuple[str, list[object]]] = []
-    for index in range(number):
-        text, rule = TEMPLATES[index % len(TEMPLATES)]
-        k = 2 + index % 7
-        values = [[gcd(n, i) for i in range(1, k)] if rule is None else rule(n, k) for (n,) in CALLS]
-        found.append((text.format(k=k), values))
-    return found
+
+def _values(code: str) -> list[object]:
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    return [namespace["f"](*call) for call in CALLS]
 
 
 def ours(sandbox: Sandbox, items: list[tuple[str, list[object]]]) -> tuple[list[float], int]:
@@ -105,7 +105,7 @@ def _median_ms(run: Callable[[], object], number: int) -> float:
 
 def main() -> None:
     """Print the measurements as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--num", type=int, default=200, help="solutions, and repetitions of the start-up")
     number: int = parser.parse_args().num
     items = solutions(number)

@@ -166,7 +166,7 @@ ENDINGS = {
     ),
     "an object that a built-in module holds": (
         f"{_DELETED}import sys, colorsys\nsys.kept = D(1)\ncolorsys.kept = D(2)\n"
-        f"print(3)\n"
+        "print(3)\n"
     ),
     "a name that is gone at the end": (
         "limit = 3\nclass D:\n    def __del__(self): print(limit)\nd = D()\ndef f(): return d\nd.own = d\n"

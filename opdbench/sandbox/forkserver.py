@@ -22,6 +22,7 @@ from opdbench.sandbox import calibration, guard, kernel, layers, reap, room, scr
 from opdbench.sandbox.collect import FrameSink, Sink, TailSink, watch
 from opdbench.sandbox.program import answer_calls, silence
 from opdbench.sandbox.protocol import HEADER, Limits, Plain, pack, read_message, write_all
+from opdbench.sandbox.starting import settings_from
 
 # What programs import most, loaded once. Each module makes every fork dearer; subprocess alone adds 0.4 ms.
 PRELOADED = (
@@ -44,7 +45,7 @@ def main(values: tuple[Plain, ...]) -> script.Script:
     os.environ.clear()
     for name in PRELOADED.split():
         importlib.import_module(name)
-    settings = guard.settings_from(values)
+    settings = settings_from(values)
     tier = guard.stand(settings)
     jobs, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)

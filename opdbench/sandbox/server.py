@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from opdbench.errors import GradingError
-from opdbench.sandbox.guard import FLAGS, Settings, boot
 from opdbench.sandbox.protocol import HEADER, Plain, pack, read_message
+from opdbench.sandbox.starting import FLAGS, Settings, boot
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
