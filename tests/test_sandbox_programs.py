@@ -95,3 +95,54 @@ def test_programs_hold_nothing_of_the_sandbox(sandbox):
     )
     assert sandbox.run_program(look, "", ROOMY).stdout == b"[] ['main.py'] {}\n[0, 1, 2]\n"
     assert sandbox.run_program("import os\nprint(os.listdir('.'))", "", ROOMY).stdout == b"['main.py']\n"
+
+
+# Each would print the expected "42" if its attempt succeeded; as ``python FILE`` none of them does.
+ATTACKS = {
+    "expected output in a caller's frame": (
+        "import sys\nframe = sys._getframe()\nwhile frame:\n    for scope in (frame.f_locals, frame.f_globals):\n"
+        "        for name in list(scope):\n            if 'expect' in name or 'job' in name: print(42)\n"
+        "    frame = frame.f_back\n"
+    ),
+    "a standard output that equals everything": (
+        "import sys\nclass E(str):\n    def __eq__(self, o): return True\n"
+        "sys.stdout.getvalue = lambda: E()\nsys.stdout.read = sys.stdout.getvalue\n"
+    ),
+    "a status written to every descriptor": (
+        "import os\nfor d in range(3, 64):\n    try: os.write(d, bytes(4))\n"
+        "    except OSError: continue\n    print(42)\n"
+    ),
+    "signals to the process above": (
+        "import os, signal, time\nfor s in (2, 9, 15, 19):\n    for p in (1, os.getppid()):\n"
+        "        try: os.kill(p, s)\n        except OSError: pass\ntime.sleep(0.1)\n"
+        "print(42 if os.getppid() != 1 else 'still there')\n"
+    ),
+    "tracing the process above": (
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
+        "print(42 if libc.ptrace(16, os.getppid(), 0, 0) == 0 else 'refused')\n"
+    ),
+    "memory of the process above": (
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\nbuffer = ctypes.create_string_buffer(8)\n"
+        "class V(ctypes.Structure): _fields_ = [('base', ctypes.c_void_p), ('size', ctypes.c_size_t)]\n"
+        "own, far = V(ctypes.addressof(buffer), 8), V(id(None), 8)\n"
+        "read = libc.process_vm_readv(os.getppid(), ctypes.byref(own), 1, ctypes.byref(far), 1, 0)\n"
+        "print(42 if read > 0 else 'refused')\n"
+    ),
+    "descriptors of the process above": (
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\nhandle = os.pidfd_open(os.getppid())\n"
+        "print(42 if any(libc.syscall(438, handle, d, 0) >= 0 for d in range(64)) else 'refused')\n"
+    ),
+    "objects found by the collector": (
+        "import gc\nfor o in gc.get_objects():\n    if type(o) is dict and 'expected' in o: print(42)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_programs_cannot_reach_what_runs_them(sandbox, name):
+    if "files" not in sandbox.layers:
+        pytest.skip("attacks are run where the layers hold")
+    found = sandbox.run_program(ATTACKS[name], "", ROOMY)
+    assert found.status == "done"
+    assert b"42" not in found.stdout
+    assert sandbox.run_program("print(input())", "next", ROOMY).stdout == b"next\n"
