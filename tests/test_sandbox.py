@@ -144,17 +144,15 @@ def test_several_threads():
         assert len(two.pids) <= 2
 
 
+@pytest.mark.slow
 def test_a_limit_met_beside_others_is_tried_again_alone():
-    loop, brief = "while True: pass", Limits(wall_seconds=0.5)
+    loop, brief = "while True: pass", Limits(wall_seconds=1.0)
     with Sandbox(num_servers=2) as two, ThreadPoolExecutor(2) as threads:
         assert run(two, HONEST).status == "done"
         started = time.monotonic()
-        assert run(two, loop, limits=brief).status == "limit"
-        assert time.monotonic() - started < 2 * 0.5 * two.factor
-        started = time.monotonic()
         both = list(threads.map(lambda _: run(two, loop, limits=brief).status, range(2)))
         assert both == ["limit", "limit"]
-        assert time.monotonic() - started > 3 * 0.5
+        assert time.monotonic() - started > 3 * 1.0  # once beside each other, then one after the other
 
 
 def test_turns_alone_wait_for_all_others():

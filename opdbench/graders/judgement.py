@@ -12,6 +12,7 @@ from opdbench.graders.extract import final_text
 from opdbench.records import Grade, Sample, Verdict
 
 MAX_STORED_ANSWER = 500
+_LAYERS = "+sandbox-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,6 @@ class Judgement:
     answer: str | None = None
 
 
-_LAYERS = "+sandbox-"
 INVALID_PROBLEM = Judgement("ungraded", "invalid_problem")
 
 
