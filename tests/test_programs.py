@@ -12,12 +12,10 @@ from opdbench.graders.imports import LIVECODEBENCH, imports_of, with_imports
 from opdbench.graders.judgement import MAX_STORED_CODE
 from opdbench.graders.program import ProgramTests, same_output, same_returned
 from opdbench.records import Problem, Sample
-from opdbench.sandbox.runner import Sandbox
 
 FIXTURES = Path(__file__).parent / "fixtures" / "data"
 PUBLIC = ProgramTests(timeout_seconds=1, total_seconds=10, memory_mb=512, semantics="public")
 REAL = ProgramTests(timeout_seconds=1, total_seconds=10, memory_mb=512)
-needs_programs = pytest.mark.skipif(not hasattr(Sandbox, "run_program"), reason="this sandbox runs functions only")
 SUMS = {"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]}
 SHIFT = {"inputs": ["[1, 2]\n3", "[]\n1"], "outputs": ["[4, 5]", "[]"], "fn_name": "shifted"}
 METHOD = "class Solution:\n    def shifted(self, numbers: List[int], k):\n        return [n + k for n in numbers]"
@@ -173,13 +171,11 @@ def test_programs_in_the_public_runner(code: str, publicly: str, _: str) -> None
     assert verdict(PUBLIC, SUMS, code)[0] == publicly
 
 
-@needs_programs
 @pytest.mark.parametrize(("code", "_", "really"), [case for case in TELLING if "os._exit" not in case[0]])
 def test_programs_as_python_runs_them(code: str, _: str, really: str) -> None:
     assert verdict(REAL, SUMS, code)[0] == really
 
 
-@needs_programs
 def test_reasons_of_programs_that_fail() -> None:
     assert verdict(REAL, SUMS, "print(3)") == ("wrong", "tests")
     assert verdict(REAL, SUMS, READ.format("input()") + "\nsys.exit(2)") == ("wrong", "exit")
@@ -189,7 +185,6 @@ def test_reasons_of_programs_that_fail() -> None:
     assert verdict(late, {name: values * 5 for name, values in SUMS.items()}, slow)[0] == "wrong"
 
 
-@needs_programs
 def test_both_scores_stand_beside_each_other() -> None:
     problem = Problem("p", "", SUMS)
     codes = [TELLING[0][0], TELLING[5][0]]

@@ -109,6 +109,7 @@ def evaluate(
         bool, typer.Option("--allow-pickle", help="Accept weights that can execute code when loaded.")
     ] = False,
     as_json: options.Json = False,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:

@@ -33,6 +33,7 @@ def grade(
         typer.Option("--against", help="Only compare with this second grader; nothing is stored.", show_default=False),
     ] = None,
     as_json: options.Json = False,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:

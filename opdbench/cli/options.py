@@ -34,6 +34,13 @@ def _use_data(directory: Path | None) -> Path | None:
     return directory
 
 
+def _allow_unsafe(is_allowed: bool) -> bool:
+    """Set the variable that sandboxes, also those of processes started for cells, read."""
+    if is_allowed:
+        os.environ["OPDBENCH_UNSAFE_EXEC"] = "1"
+    return is_allowed
+
+
 Board = Annotated[Path, typer.Argument(help="A board.toml, or the directory that holds one.", show_default=False)]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run directories are.")]
 Overrides = Annotated[
@@ -52,5 +59,13 @@ DataDir = Annotated[
         help="Local copies of data sets (TASK.jsonl, .parquet, ...); sets OPDBENCH_DATA.",
         show_default="OPDBENCH_DATA",
         callback=_use_data,
+    ),
+]
+UnsafeExec = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe-exec",
+        help="Run programs of models even where nothing isolates them; results are marked. Sets OPDBENCH_UNSAFE_EXEC.",
+        callback=_allow_unsafe,
     ),
 ]

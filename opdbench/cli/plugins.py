@@ -59,6 +59,7 @@ def validate(
         typer.Argument(help="Ids of tasks; all, if none is named.", autocompletion=options.complete_task),
     ] = None,
     as_json: options.Json = False,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:

@@ -43,6 +43,7 @@ def run(
         list[str] | None,
         typer.Option("--track", metavar="TRACKER", help="Forward metrics to tensorboard, wandb or trackio."),
     ] = None,
+    unsafe_exec: options.UnsafeExec = False,
     data_dir: options.DataDir = None,
     quiet: options.Quiet = False,
 ) -> None:

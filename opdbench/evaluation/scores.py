@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from opdbench import stats
 from opdbench.evaluation.question import Evaluation
 from opdbench.evaluation.samples import stored_grades, stored_samples
+from opdbench.graders.judgement import marks_of
 from opdbench.records import Grade, Pool, Score
 from opdbench.store import RecordLog
 from opdbench.task import Task
@@ -18,11 +19,12 @@ NO_ANSWER = "no_answer"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation came to: scores, correct samples per problem, and mean length in the model's tokens."""
+    """What an evaluation came to: scores, correct samples per problem, mean length in the model's tokens, marks."""
 
     scores: tuple[Score, ...]
     correct: Mapping[str, int]
     mean_tokens: float
+    marks: tuple[str, ...] = ()
 
 
 def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Evaluated:
@@ -35,6 +37,7 @@ def score(evaluation: Evaluation, samples: RecordLog, grades: RecordLog) -> Eval
         score_grades(evaluation.task, evaluation.pool, k, metrics, graded),
         {problem: sum(row) for problem, row in sorted(_table(graded).items())},
         sum(sample.num_tokens for sample in drawn) / max(len(drawn), 1),
+        marks_of(graded),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from opdbench.errors import GradingError
 from opdbench.graders.extract import final_text, find_code
-from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, missing
+from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, missing, with_layers
 from opdbench.records import Grade, Problem, Sample
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import Outcome, shared_sandbox
@@ -54,7 +54,7 @@ class FunctionTests:
         Raises:
             GradingError: the sandbox does not start.
         """
-        grader = f"{self.id}+sandbox-{'+'.join(shared_sandbox().layers)}"
+        grader = with_layers(self.id, shared_sandbox().layers)
         programs = [_program(*item) for item in items]
         unique = {(problem.id, code): problem for (problem, _), code in zip(items, programs, strict=True) if code}
         with ThreadPoolExecutor(shared_sandbox().num_servers) as threads:

@@ -22,7 +22,7 @@ from opdbench.graders.evalplus_rules import Rules
 from opdbench.graders.expected import Expected, ReferenceFailedError, expected_of
 from opdbench.graders.extract import final_text, find_code
 from opdbench.graders.imports import imports_of, with_imports
-from opdbench.graders.judgement import MAX_STORED_CODE, Judgement, as_grade
+from opdbench.graders.judgement import MAX_STORED_CODE, Judgement, as_grade, with_layers
 from opdbench.records import Grade, Problem, Sample
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import shared_sandbox
@@ -84,7 +84,7 @@ class EvalPlus:
         Raises:
             GradingError: the sandbox does not start, or the cache of expected values is damaged.
         """
-        grader = f"{self.id}+sandbox-{'+'.join(shared_sandbox().layers)}"
+        grader = with_layers(self.id, shared_sandbox().layers)
         judged = running.by_problem(items, _code, self._judge)
         pairs = zip(items, judged, strict=True)
         return [as_grade(sample, verdict, grader, MAX_STORED_CODE) for (_, sample), verdict in pairs]

@@ -21,7 +21,7 @@ from opdbench.graders import running
 from opdbench.graders.code_tests import Case, CodeTests, read_tests
 from opdbench.graders.extract import code_between_last_fences, final_text, find_code, find_last_code
 from opdbench.graders.imports import LIVECODEBENCH, LONG_INTEGERS, with_imports
-from opdbench.graders.judgement import MAX_STORED_CODE, Judgement, as_grade
+from opdbench.graders.judgement import MAX_STORED_CODE, Judgement, as_grade, with_layers
 from opdbench.records import Grade, Problem, Sample
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import shared_sandbox
@@ -74,7 +74,7 @@ class ProgramTests:
             GradingError: the sandbox does not start.
             DataError: a problem's packed tests are damaged or would execute something.
         """
-        grader = f"{self.id}+sandbox-{'+'.join(shared_sandbox().layers)}"
+        grader = with_layers(self.id, shared_sandbox().layers)
         judged = running.by_problem(items, self._code, self._judge)
         pairs = zip(items, judged, strict=True)
         return [as_grade(sample, verdict, grader, MAX_STORED_CODE) for (_, sample), verdict in pairs]

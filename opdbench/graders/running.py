@@ -85,9 +85,8 @@ def run_program(source: str, stdin: str, limits: Limits) -> Answer:
     Raises:
         GradingError: the sandbox does not start.
     """
-    sandbox: Any = shared_sandbox()
     storable = stdin.encode("utf-8", "replace").decode()  # JSON can hold halves of characters, a stdin cannot
-    outcome = sandbox.run_program(source, storable, limits)
+    outcome = shared_sandbox().run_program(source, storable, limits)
     if outcome.status != "done":
         return Answer(outcome.status)
     return Answer("exit") if outcome.exit_code else Answer("done", outcome.stdout.decode("utf-8", "replace"))

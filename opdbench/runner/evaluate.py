@@ -139,6 +139,7 @@ class CheckpointEvaluator:
                 evaluations[planned.id] = evaluation
         finally:
             engine.close()
+        self.marks = tuple(dict.fromkeys((*self.marks, *(mark for found in scored.values() for mark in found.marks))))
         return _result(checkpoint, model, evaluations, scored)
 
     def _asked(self) -> dict[str, tuple[Task, Digests | None]]:

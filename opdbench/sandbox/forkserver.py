@@ -1,218 +1,235 @@
-"""A lean interpreter that forks one process per program; started by ``runner`` with an empty environment.
+"""A lean interpreter that forks one process per program; started by ``server`` with an empty environment.
 
 It has imported the standard modules that programs use and nothing else, so that a fork costs a millisecond and a
 memory limit means the program's own memory. It knows no expected value. It reads one job per message from standard
-input and answers with two: how the program ended, and the bytes that it sent.
+input and answers with three: how the program ended, the bytes that it sent, and the end of its errors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import mmap
 import os
-import select
 import signal
+import struct
 import time
 import typing
 from pathlib import Path
 
-from opdbench.sandbox import layers
+from opdbench.sandbox import calibration, guard, kernel, layers, reap, room, script
+from opdbench.sandbox.collect import FrameSink, Sink, TailSink, watch
 from opdbench.sandbox.program import answer_calls, silence
 from opdbench.sandbox.protocol import HEADER, Limits, Plain, pack, read_message, write_all
+from opdbench.sandbox.starting import settings_from
 
-REAP_SECONDS = 5.0
 # What programs import most, loaded once. Each module makes every fork dearer; subprocess alone adds 0.4 ms.
 PRELOADED = (
     "bisect collections copy datetime decimal fractions functools heapq itertools math operator re string typing"
 )
+_STATUS = struct.Struct("i")
 
 
 class Ended(typing.NamedTuple):
-    """How a program ended (``done``, ``limit``, ``overflow``, ``crash``) and the bytes that it sent."""
+    """How a program ended, its exit code where it has one, what it sent, and the end of its errors."""
 
     how: str
+    exit_code: int | None
     sent: bytes
+    errors: bytes
 
 
-def main(root: str) -> None:
-    """Serve until standard input ends; ``root`` is the folder for the programs' own folders."""
+def main(values: tuple[Plain, ...]) -> script.Script:
+    """Start a server and serve until standard input ends; returns only in the process of a program."""
     os.environ.clear()
     for name in PRELOADED.split():
         importlib.import_module(name)
+    settings = settings_from(values)
+    tier = guard.stand(settings)
+    jobs, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.close(null)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    room.readable_paths()
+    kernel.refuse_tracing()
     gc.freeze()
     gc.disable()
-    layers.refuse_tracing()
-    layers.adopt_orphans()
-    apart = layers.can_fork_apart()
-    jobs, replies = os.dup(0), os.dup(1)
-    write_all(replies, pack({"layers": _probe(apart)}))
-    try:
-        while (job := read_message(jobs)) is not None:
-            ended = _run(job, Path(root), apart)
-            write_all(replies, pack({"how": ended.how}) + HEADER.pack(len(ended.sent)) + ended.sent)
-    finally:
-        _remove(Path(root))  # a parent that lives kills its servers: only a dead one leaves them at the end of input
+    return Server(tier, settings.root, jobs).serve(replies)
 
 
-def _probe(apart: bool) -> list[str]:
-    """Return the names of the layers that take hold on this machine."""
-    reader, writer = os.pipe()
-    child = layers.fork_apart() if apart else os.fork()
-    if child == 0:
-        active = layers.apply(layers.USER, Limits())
-        active += ["namespaces"] if apart else layers.apply(layers.NAMESPACES, Limits())
-        active += layers.apply(layers.INNER, Limits())
-        os.write(writer, " ".join(active).encode())
+class Server:
+    """Runs one program at a time and leaves nothing of it behind."""
+
+    def __init__(self, tier: str, root: str, jobs: int) -> None:
+        self._has_room = tier != layers.UNSAFE
+        self._tier, self._jobs = tier, jobs
+        self._box = Path(room.BOX if self._has_room else root)
+        self._namespaces = layers.program_namespaces()
+        # A page that the program cannot reach: it says whether the layers held before the program began.
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)
+        self._active = [*layers.TIERS[tier]]
+        self._folder = self._new_folder()
+
+    def serve(self, replies: int) -> script.Script:
+        """Answer jobs until they end; returns only in the process of a program."""
+        self._probe()
+        write_all(replies, pack({"layers": self._active, "loop_seconds": calibration.loop_seconds()}))
+        while (job := read_message(self._jobs)) is not None:
+            ended = self._run(job)
+            if isinstance(ended, script.Script):
+                return ended
+            is_clean = self._clean()
+            reply = {"how": ended.how, "exit_code": ended.exit_code, "is_last": not is_clean}
+            write_all(replies, pack(reply) + _frame(ended.sent) + _frame(ended.errors))
+            if not is_clean:
+                break
+        self._remove_root()
         os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    names = os.read(reader, 1000).decode().split()
-    os.close(reader)
-    return names
 
+    # One program
 
-def _run(job: dict[str, Plain], root: Path, apart: bool) -> Ended:
-    """Run one program to its end and leave nothing of it behind."""
-    limits = Limits(**job["limits"])
-    folder = root / str(time.monotonic_ns())
-    folder.mkdir(0o700)
-    if os.getuid() == 0:
-        os.chown(folder, layers.NOBODY, layers.NOBODY)
-    reader, writer = os.pipe()
-    server = os.getpid()
-    child = layers.fork_apart() if apart else os.fork()
-    if child == 0 and apart:
-        _become_first(job, limits, folder, writer)
-    if child == 0:
-        _become_program(job, limits, folder, writer, server)
-    os.close(writer)
-    try:
-        return _collect(child, reader, limits)
-    finally:
+    def _run(self, job: dict[str, Plain]) -> Ended | script.Script:
+        return self._run_script(job) if "stdin" in job else self._run_function(job)
+
+    def _run_function(self, job: dict[str, Plain]) -> Ended:
+        """Call the function of a program in a process that is the first of its namespaces."""
+        limits = Limits(**job["limits"])
+        reader, writer = os.pipe()
+        child = self._fork()
+        if child == 0:
+            try:
+                descriptor = silence(writer)
+                self._become_program(limits)
+                answer_calls(job["code"], job["entry_point"], job["calls"], descriptor)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        os.close(writer)
+        sink = FrameSink(reader, limits.output_bytes)
+        how = self._watch(child, [sink], limits)
         os.close(reader)
-        if apart:
-            os.kill(child, signal.SIGKILL)  # the kernel ends and collects all of its namespace before it is a zombie
-            os.waitpid(child, 0)
-        else:
-            _kill_descendants()
-        _remove(folder)
+        sent = bytes(sink.data) if how == "done" else b""
+        return self._judge("crash" if how == "ended" else how, None, sent, b"")
 
-
-def _become_first(job: dict[str, Plain], limits: Limits, folder: Path, writer: int) -> typing.NoReturn:
-    """Go through the layers into the program, as the first process of its namespaces."""
-    try:
-        os.setsid()
-        os.chdir(folder)
-        descriptor = silence(writer)
-        layers.apply((*layers.USER, *layers.INNER), limits)
-        # After the layers, because a change of user withdraws the request.
-        layers.die_with_parent()
-        server = select.poll()
-        server.register(descriptor, select.POLLERR)
-        if server.poll(0):
-            os._exit(1)  # nobody reads: the server ended before the request
-        gc.enable()
-        answer_calls(job["code"], job["entry_point"], job["calls"], descriptor)
-        os._exit(0)
-    except BaseException:
-        os._exit(1)
-
-
-def _become_program(job: dict[str, Plain], limits: Limits, folder: Path, writer: int, server: int) -> typing.NoReturn:
-    """Go through the layers into the program; this process never returns into the server."""
-    try:
-        os.setsid()
-        os.chdir(folder)
-        descriptor = silence(writer)
-        layers.apply(layers.OUTER, limits)
-        # After the layers, because a change of user withdraws the request.
-        layers.die_with_parent()
-        if os.getppid() != server:
-            os._exit(1)  # the server ended before the request
-        alive, held = os.pipe()
-        # The first process of a process-id namespace takes all others with it when it ends.
-        if program := os.fork():
+    def _run_script(self, job: dict[str, Plain]) -> Ended | script.Script:
+        """Run a program as a file, below a process that waits for it: a first process ignores its own signals."""
+        limits = Limits(**job["limits"])
+        (self._folder / script.NAME).write_bytes(script.as_source(job["code"]))
+        given = script.input_file(job["stdin"])
+        (output, out), (errors, err), (status, tell) = os.pipe(), os.pipe(), os.pipe()
+        child = self._fork()
+        if child == 0:
+            if program := os.fork():
+                _tell_end(program, tell)
+            script.redirect((given, out, err))
+            self._become_program(limits)
+            return script.prepare(job["code"])
+        for descriptor in (given, out, err, tell):
             os.close(descriptor)
-            status = os.waitpid(program, 0)[1]
-            os._exit(0 if status == 0 else 1)
-        os.close(held)
-        layers.apply(layers.INNER, limits)
-        layers.die_with_parent()
-        if select.select([alive], [], [], 0)[0]:
+        sinks = [Sink(output, limits.output_bytes), TailSink(errors)]
+        how = self._watch(child, sinks, limits)
+        told = os.read(status, _STATUS.size)
+        for descriptor in (output, errors, status):
+            os.close(descriptor)
+        exit_code = os.waitstatus_to_exitcode(_STATUS.unpack(told)[0]) if how == "ended" and told else None
+        ended = "done" if exit_code is not None and exit_code >= 0 else "crash"
+        return self._judge(ended if how == "ended" else how, exit_code, bytes(sinks[0].data), bytes(sinks[1].data))
+
+    def _judge(self, how: str, exit_code: int | None, sent: bytes, errors: bytes) -> Ended:
+        """Report a program that never began because a layer failed; only the page can say so."""
+        return Ended(how, exit_code, sent, errors) if self._page[0] or how == "limit" else Ended("lost", None, b"", b"")
+
+    def _fork(self) -> int:
+        self._page[0] = 0
+        return os.fork() if self._namespaces is None else kernel.fork_into(self._namespaces)
+
+    def _become_program(self, limits: Limits) -> None:
+        """Go through the layers; a layer that the probe has seen to hold and that fails now ends the process."""
+        os.setsid()
+        os.chdir(self._folder)
+        held = layers.apply(layers.INNER, limits)
+        kernel.die_with_parent()  # after the layers, because a change of user withdraws it
+        if [name for name, _ in layers.INNER if name in self._active] != held:
             os._exit(1)
-        os.close(alive)
+        self._page[0] = 1
+        self._page.close()
         gc.enable()
-        answer_calls(job["code"], job["entry_point"], job["calls"], descriptor)
-        os._exit(0)
-    except BaseException:
-        os._exit(1)
 
-
-def _collect(child: int, reader: int, limits: Limits) -> Ended:
-    """Read the program's message until it is complete, the program ends, or a limit is reached."""
-    deadline = time.monotonic() + limits.wall_seconds
-    handle = os.pidfd_open(child)
-    sent = bytearray()
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    poll.register(handle, select.POLLIN)
-    try:
-        while True:
-            left = deadline - time.monotonic()
-            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, left) * 1000)} if left > 0 else set[int]()
-            if not ready:
-                return Ended("limit", b"")
-            piece = os.read(reader, 1 << 16) if reader in ready else b""
-            sent += piece
-            if len(sent) > limits.output_bytes:
-                return Ended("overflow", b"")
-            if len(sent) >= HEADER.size and len(sent) >= HEADER.size + HEADER.unpack_from(sent)[0]:
-                return Ended("done", bytes(sent[: HEADER.size + HEADER.unpack_from(sent)[0]]))
-            if not piece and handle in ready:
-                return Ended("crash", b"")
-            if not piece:
-                poll.unregister(reader)  # the program closed its end and still runs
-    finally:
-        os.close(handle)
-
-
-def _kill_descendants() -> None:
-    """Kill and collect every process below this one; those that left their group were handed to us when orphaned."""
-    deadline = time.monotonic() + REAP_SECONDS
-    while True:
-        for child in _children():
-            for kill in (os.killpg, os.kill):
-                try:
-                    kill(child, signal.SIGKILL)
-                except OSError:
-                    continue
+    def _watch(self, child: int, sinks: list[Sink], limits: Limits) -> str:
         try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        if time.monotonic() > deadline:
-            os._exit(3)  # the parent starts another server
-        time.sleep(0.0002)
+            return watch(child, sinks, self._jobs, limits.wall_seconds, self._end_rest)
+        finally:
+            if self._namespaces is None:
+                reap.kill_descendants(is_first=self._has_room)
+            else:  # the kernel ends and collects all of the namespace before its first process is a zombie
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+    def _end_rest(self) -> None:
+        if self._namespaces is None:
+            reap.kill_descendants(is_first=self._has_room)
+
+    # What is left
+
+    def _new_folder(self) -> Path:
+        folder = Path(room.FOLDER) if self._has_room else self._box / f"{os.getpid()}-{time.monotonic_ns()}"
+        folder.mkdir(0o700)
+        if os.getuid() == 0:
+            os.chown(folder, layers.NOBODY, layers.NOBODY)
+        return folder
+
+    def _clean(self) -> bool:
+        """Give the next program an empty folder, and say whether that worked."""
+        with contextlib.suppress(OSError):
+            (self._folder / script.NAME).unlink()
+        try:
+            self._folder.rmdir()
+        except OSError:
+            if not self._has_room:
+                _remove(self._folder)
+            else:
+                try:
+                    room.empty_box()
+                except OSError:
+                    return False  # inside bubblewrap: the folder ends with the server
+        self._folder = self._new_folder()
+        return True
+
+    def _remove_root(self) -> None:
+        """Delete the sandbox's folder; a parent that lives kills its servers, so only a dead one leaves it."""
+        if not self._has_room:
+            _remove(self._box)
+
+    def _probe(self) -> None:
+        """Find the inner layers that hold on this machine, and check that programs can import."""
+        reader, writer = os.pipe()
+        child = self._fork()
+        if child == 0:
+            os.chdir(self._folder)
+            held = layers.apply(layers.INNER, Limits())
+            importlib.import_module("colorsys")
+            importlib.import_module("cmath")
+            os.write(writer, " ".join(held).encode())
+            os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        self._active += os.read(reader, 1000).decode().split()
+        os.close(reader)
 
 
-def _children() -> list[int]:
-    """Return the process ids of this process's children."""
-    try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:
-        return [pid for pid in _processes() if _parent(pid) == os.getpid()]
+def _tell_end(program: int, tell: int) -> typing.NoReturn:
+    """Wait for a program, pass on its status, and end with all that it has started."""
+    kernel.die_with_parent()
+    status = os.waitpid(program, 0)[1]
+    os.write(tell, _STATUS.pack(status))
+    os._exit(0)
 
 
-def _processes() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
+def _frame(data: bytes) -> bytes:
+    return HEADER.pack(len(data)) + data
 
 
 def _remove(folder: Path) -> None:

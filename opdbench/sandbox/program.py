@@ -29,7 +29,7 @@ def _results(code: str, entry_point: str, calls: list[Plain]) -> Plain:
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
     try:
-        exec(compile(code, "<solution>", "exec"), module.__dict__)  # noqa: S102, this is the untrusted program
+        exec(compile(code, "<solution>", "exec", dont_inherit=True), module.__dict__)  # noqa: S102, the untrusted program
     except BaseException as error:
         return {"failed": _reason(error)}
     function = module.__dict__.get(entry_point)

@@ -1,70 +1,59 @@
-"""Runs a function of an untrusted program and returns what it answered, as plain values.
+"""Runs untrusted programs and returns what they answered, as plain values and bytes.
 
 Promised: the program's processes hold inputs only, are bounded in time, memory, processes, file size and output, are
-killed and collected before the call returns, and what they send is read as data. Where the kernel allows, they run as
-nobody in network, IPC and process-id namespaces of their own (``layers`` says which layers took hold). Not promised
-yet: a program can read world-readable files and write where everybody may (``/tmp``); keep gold answers unreadable for
-others until a file-system layer is added.
+killed and collected before the call returns, and what they send is read as data. They run in namespaces of their own
+and see no file but the interpreter's (``layers`` says which layers took hold); where neither the kernel nor bubblewrap
+gives that, nothing is run unless the user allows it. docs/sandbox.md says what remains possible.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
+import logging
 import os
 import queue
 import shutil
 import tempfile
 import threading
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from opdbench.errors import GradingError
-from opdbench.sandbox.layers import NAMES
-from opdbench.sandbox.protocol import Limits, Plain, decode, encode, unpack
-from opdbench.sandbox.server import Server
+from opdbench.sandbox.calibration import machine_factor
+from opdbench.sandbox.layers import TIERS, UNSAFE, absent
+from opdbench.sandbox.outcome import Outcome, read_calls, read_program
+from opdbench.sandbox.protocol import Limits, Plain, encode
+from opdbench.sandbox.server import Reply, Server
+from opdbench.sandbox.turns import Turns
+
+log = logging.getLogger(__name__)
 
 MAX_SERVERS = 8
 CLOSE_ATTEMPTS = 3  # a program that is just being killed may still write into its folder
 
-Status = Literal["done", "limit", "crash", "invalid_output", "no_entry_point"]
-_STATUSES: dict[str, Status] = {
-    "limit": "limit",
-    "crash": "crash",
-    "invalid_output": "invalid_output",
-    "no_entry_point": "no_entry_point",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What one call gave: a value of built-in types, or the reason why there is none."""
-
-    status: Status
-    value: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a program ended; ``results`` has one element per call if ``status`` is ``done``, else none."""
-
-    status: Status
-    results: tuple[CallResult, ...] = ()
-
 
 class Sandbox:
-    """A few fork servers, started when first needed; a context manager, safe to use from several threads."""
+    """A few fork servers, started when first needed; a context manager, safe to use from several threads.
 
-    def __init__(self, num_servers: int | None = None) -> None:
+    Args:
+        num_servers: How many programs run at a time; by default one for each processor, up to eight.
+        tiers: Ways to isolate a server, tried in order; ``unsafe`` counts only where the user has allowed it.
+    """
+
+    def __init__(self, num_servers: int | None = None, tiers: Sequence[str] = tuple(TIERS)) -> None:
+        self._tiers = tiers
         self.num_servers = num_servers or max(1, min(MAX_SERVERS, len(os.sched_getaffinity(0))))
         self._idle: queue.LifoQueue[Server | None] = queue.LifoQueue()
         for _ in range(self.num_servers):
             self._idle.put(None)
         self._alive: set[Server] = set()
         self._lock = threading.Lock()
+        self._turns = Turns()
+        self._factor: float | None = None
         self._root: Path | None = None
         self._num_closed = 0
 
@@ -85,6 +74,16 @@ class Sandbox:
             return server.layers
 
     @property
+    def factor(self) -> float:
+        """By how much time limits are longer here than stated, measured once for each sandbox.
+
+        Raises:
+            GradingError: no fork server starts.
+        """
+        with self._lend() as server:
+            return self._factor_of(server)
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the fork servers."""
         return [server.pid for server in self._alive]
@@ -100,21 +99,57 @@ class Sandbox:
             TypeError: an argument is not of a built-in type.
             GradingError: no fork server starts, or the sandbox is closed meanwhile.
         """
-        limits = limits or Limits()
-        job: dict[str, Plain] = {"code": _storable(code), "entry_point": entry_point, "limits": limits.to_json()}
+        job: dict[str, Plain] = {"code": _storable(code), "entry_point": entry_point}
         job["calls"] = [encode(list(call)) for call in calls]
-        num_closed = self._num_closed
+        return read_calls(self._run(job, limits or Limits()), len(calls))
+
+    def run_program(self, code: str, stdin: str = "", limits: Limits | None = None) -> Outcome:
+        """Run a program as ``python FILE < stdin`` does, with real descriptors 0, 1 and 2.
+
+        ``done`` is a program that ended by itself, whatever its exit code; ``limits.output_bytes`` is for what it
+        prints. Two fork servers that end on it make it a ``crash``.
+
+        Raises:
+            ValueError: the input holds characters that no file can hold.
+            GradingError: no fork server starts, or the sandbox is closed meanwhile.
+        """
+        stdin.encode("utf-8", "surrogateescape")
+        return read_program(self._run({"code": code, "stdin": stdin}, limits or Limits()))
+
+    def _run(self, job: dict[str, Plain], limits: Limits) -> Reply:
+        """Run a job; one that ends by the time limit beside others is run once more alone before that counts."""
+        with self._turns.beside_others() as turn:
+            reply = self._attempt(job, limits)
+        if reply.how == "limit" and self.num_servers > 1 and not turn.was_alone:
+            with self._turns.alone():
+                reply = self._attempt(job, limits)
+        return reply
+
+    def _attempt(self, job: dict[str, Plain], limits: Limits) -> Reply:
+        num_closed, reply = self._num_closed, Reply("crash")
         for _ in range(2):
             with self._lend() as server:
+                scaled = dataclasses.replace(limits, wall_seconds=limits.wall_seconds * self._factor_of(server))
                 try:
-                    how, sent = server.run(job, limits.wall_seconds)
+                    reply = server.run(job | {"limits": scaled.to_json()}, scaled.wall_seconds)
                 except (OSError, ValueError, TimeoutError):
                     self._discard(server)
                     if self._num_closed != num_closed:
                         raise GradingError("the sandbox was closed while it ran a program") from None
                     continue
-                return _read_outcome(how, sent, len(calls))
-        return Outcome("crash")
+                if server.has_ended:
+                    self._discard(server)
+                if reply.how != "lost":
+                    return reply
+        if reply.how == "lost":
+            raise GradingError("a layer of the sandbox that held at the start fails now; run `opdbench doctor`")
+        return reply
+
+    def _factor_of(self, server: Server) -> float:
+        with self._lock:
+            if self._factor is None:
+                self._factor = machine_factor(server.loop_seconds)
+            return self._factor
 
     def close(self) -> None:
         """End all servers and delete their folder; the sandbox starts new ones when it is used again."""
@@ -144,7 +179,11 @@ class Sandbox:
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="opdbench-sandbox-"))
             self._root.chmod(0o711)
-        server = Server(self._root)
+        server = Server(self._root, self._tiers)
+        if UNSAFE in server.layers and not self._alive:
+            log.warning(
+                "programs of models run without isolation, as --unsafe-exec allows: %s", "; ".join(server.refused)
+            )
         self._alive.add(server)
         return server
 
@@ -157,25 +196,6 @@ class Sandbox:
 def _storable(code: str) -> str:
     """Drop what no source file can hold; such a program does not compile either way."""
     return code.encode("utf-8", "replace").decode()
-
-
-def _read_outcome(how: str, sent: bytes, num_calls: int) -> Outcome:
-    """Read a program's message; anything but one well-formed result per call is an invalid output."""
-    if how != "done":
-        return Outcome("invalid_output" if how == "overflow" else _STATUSES[how])
-    try:
-        message = unpack(sent)
-        if "failed" in message:
-            return Outcome(_STATUSES[message["failed"]])
-        results = tuple(_read_result(item) for item in message["results"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        return Outcome("invalid_output")
-    return Outcome("done", results) if len(results) == num_calls else Outcome("invalid_output")
-
-
-def _read_result(item: Plain) -> CallResult:
-    kind, inner = item
-    return CallResult("done", decode(inner)) if kind == "value" else CallResult(_STATUSES[inner])
 
 
 @functools.cache
@@ -192,10 +212,10 @@ def shared_sandbox() -> Sandbox:
 
 
 def describe() -> list[tuple[str, bool]]:
-    """Return every layer and whether it takes hold on this machine, for people.
+    """Return the layers of this machine and those that it lacks, for people.
 
     Raises:
         GradingError: the sandbox does not start.
     """
     active = shared_sandbox().layers
-    return [(name, name in active) for name in NAMES]
+    return [*((name, True) for name in active), *((name, False) for name in absent(active))]

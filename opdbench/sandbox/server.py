@@ -5,40 +5,59 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from opdbench.errors import GradingError
-from opdbench.sandbox.library import library_paths
 from opdbench.sandbox.protocol import HEADER, Plain, pack, read_message
+from opdbench.sandbox.starting import FLAGS, Settings, boot
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
-# The package's folder is on the path for this one import only: programs see the standard library.
-_BOOT = """
-import encodings
-import sys
-if {library!r}:
-    sys.path[:] = {library!r}
-    encodings.__path__ = [path + "/encodings" for path in sys.path]
-sys.path.append({path!r})
-from opdbench.sandbox.forkserver import main
-sys.path.pop()
-main({root!r})
-"""
+END_SECONDS = 10.0
+ALLOW_UNSAFE = "OPDBENCH_UNSAFE_EXEC"
+
+_REFUSED = """\
+programs of models are not run here, because nothing would keep them from this machine's files, network and processes:
+{reasons}
+Do one of these: allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or user.max_user_namespaces > 0);
+install bubblewrap; in Docker, start the container with --security-opt seccomp=unconfined --cap-add SYS_ADMIN, or grade
+elsewhere with `opdbench grade`. On a machine with nothing to lose, --unsafe-exec (or {variable}=1) runs them under
+resource limits only, and marks every result "unsafe-exec". docs/sandbox.md says more."""
+
+
+def is_unsafe_allowed() -> bool:
+    """Say whether the user has allowed to run programs without isolation."""
+    return os.environ.get(ALLOW_UNSAFE, "") not in ("", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a program ended, as the fork server saw it: ``done``, ``limit``, ``overflow``, ``crash`` or ``lost``.
+
+    ``sent`` is the message of a function or what a program printed; ``errors`` the end of standard error.
+    """
+
+    how: str
+    exit_code: int | None = None
+    sent: bytes = b""
+    errors: bytes = b""
 
 
 class Server:
     """One fork server; it runs one program at a time."""
 
-    def __init__(self, root: Path) -> None:
-        package = str(Path(__file__).resolve().parents[2])
-        boot = _BOOT.format(path=package, root=str(root), library=library_paths(root))
+    def __init__(self, root: Path, tiers: Sequence[str]) -> None:
+        settings = Settings(str(root), str(Path(__file__).resolve().parents[2]), tuple(tiers), is_unsafe_allowed())
+        self._handle: int | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot],
+            [sys.executable, *FLAGS, "-c", boot(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -47,24 +66,35 @@ class Server:
             start_new_session=True,
         )
         try:
-            self._wait(time.monotonic() + START_SECONDS)
-            self.layers: tuple[str, ...] = tuple((read_message(self._output.fileno()) or {})["layers"])
+            self._start(time.monotonic() + START_SECONDS)
         except (OSError, ValueError, KeyError, TimeoutError) as error:
             self.close()
             raise GradingError("the sandbox does not start: its interpreter ended or did not answer") from error
+        except GradingError:
+            self.close()
+            raise
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+    def _start(self, deadline: float) -> None:
+        """Read what the guard and then the server say of themselves."""
+        guard = self._read(deadline)
+        self.refused: tuple[str, ...] = tuple(guard["refused"])
+        if "server" not in guard:
+            reasons = "\n".join(f"  {reason}" for reason in self.refused)
+            raise GradingError(_REFUSED.format(reasons=reasons, variable=ALLOW_UNSAFE))
+        self.pid: int = guard["server"]
+        self._handle = os.pidfd_open(self.pid)
+        facts = self._read(deadline)
+        self.layers: tuple[str, ...] = tuple(facts["layers"])
+        self.loop_seconds: float = facts["loop_seconds"]
+        self.has_ended = False
 
     @property
     def _output(self) -> IO[bytes]:
         assert self._process.stdout
         return self._process.stdout
 
-    def run(self, job: Plain, wall_seconds: float) -> tuple[str, bytes]:
-        """Return how a program ended and what it sent.
+    def run(self, job: Plain, wall_seconds: float) -> Reply:
+        """Return how a program ended and what it sent; ``has_ended`` says if the server ends with it.
 
         Raises:
             OSError, ValueError, TimeoutError: the server itself died or hangs.
@@ -72,24 +102,41 @@ class Server:
         assert self._process.stdin
         self._process.stdin.write(pack(job))
         self._process.stdin.flush()
-        self._wait(time.monotonic() + wall_seconds + GRACE_SECONDS)
-        header = read_message(self._output.fileno())
-        if header is None:
-            raise ValueError("the fork server ended")
-        return header["how"], _read_frame(self._output.fileno())
+        header = self._read(time.monotonic() + wall_seconds + GRACE_SECONDS)
+        self.has_ended = bool(header["is_last"])
+        return Reply(header["how"], header["exit_code"], *(_read_frame(self._output.fileno()) for _ in range(2)))
 
-    def _wait(self, deadline: float) -> None:
+    def _read(self, deadline: float) -> dict[str, Any]:
         if not select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))[0]:
             raise TimeoutError("the fork server does not answer")
+        message = read_message(self._output.fileno())
+        if message is None:
+            raise ValueError("the fork server ended")
+        return message
 
     def kill(self) -> None:
-        """End the server, and with it a program that it runs; a thread that waits for an answer hears of it."""
-        self._process.kill()
-        self._process.wait()
+        """End the server and every process of the program that it runs; none is left when this returns.
+
+        A thread that waits for an answer hears of it. The guard collects the server, which the kernel lets it do only
+        after it has ended the whole process-id namespace.
+        """
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        else:
+            self._process.kill()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def close(self) -> None:
         """End the server and close its pipes, which no other thread may be using."""
         self.kill()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 if stream:
@@ -97,12 +144,16 @@ class Server:
 
 
 def _read_frame(descriptor: int) -> bytes:
-    """Return the next frame with its header, unread."""
+    """Return the next frame's bytes, unread."""
+    header = _read_exactly(descriptor, HEADER.size)
+    return _read_exactly(descriptor, HEADER.unpack(header)[0])
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes:
     data = bytearray()
-    while len(data) < HEADER.size or len(data) < HEADER.size + HEADER.unpack_from(data)[0]:
-        wanted = HEADER.size if len(data) < HEADER.size else HEADER.size + HEADER.unpack_from(data)[0]
-        piece = os.read(descriptor, wanted - len(data))
+    while len(data) < size:
+        piece = os.read(descriptor, min(1 << 20, size - len(data)))
         if not piece:
             raise ValueError("the fork server ended")
         data += piece
-    return bytes(data[HEADER.size :])
+    return bytes(data)

@@ -102,15 +102,15 @@ def _last_line(text: str) -> str:
 
 
 def _sandbox() -> dict[str, Any]:
-    from opdbench.sandbox.layers import NAMES
+    from opdbench.sandbox.layers import absent
     from opdbench.sandbox.runner import Sandbox
 
     try:
         with Sandbox(num_servers=1) as sandbox:
-            found = sandbox.layers
+            found, factor = sandbox.layers, sandbox.factor
     except GradingError as error:
-        return {"layers": [], "absent": list(NAMES), "problem": f"code tasks cannot be graded: {error}"}
-    return {"layers": list(found), "absent": [name for name in NAMES if name not in found]}
+        return {"layers": [], "absent": absent(()), "problem": f"code tasks cannot be graded: {error}"}
+    return {"layers": list(found), "absent": absent(found), "time_limit_factor": factor}
 
 
 def _disk(runs: Path) -> dict[str, Any]:

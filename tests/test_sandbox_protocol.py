@@ -1,0 +1,57 @@
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opdbench.sandbox.outcome import read_calls, read_program
+from opdbench.sandbox.protocol import decode, encode, pack, unpack
+from opdbench.sandbox.server import Reply
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.integers() | st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLAIN)
+def test_values_survive_the_protocol(value):
+    again = decode(unpack(pack(encode(value))))
+    assert again == value
+    assert type(again) is type(value)
+    assert decode(json.loads(json.dumps(encode({1, 2})))) == {1, 2}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=100), st.integers(0, 3))
+def test_any_bytes_are_read_as_an_outcome(body, calls):
+    frame = len(body).to_bytes(4, "big") + body
+    assert read_calls(Reply("done", sent=frame), calls).status in ("done", "invalid_output", "crash", "limit")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["results", "failed", "int", "tuple", "dict", "set", "bytes", "a"]), inner, max_size=2
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON)
+def test_any_json_is_read_as_an_outcome(message):
+    for forged in (message, {"results": message}, {"results": [["value", message]]}, {"failed": message}):
+        read_calls(Reply("done", sent=pack(forged)), 1)
+
+
+def test_only_errors_of_memory_are_memory():
+    ended = Reply("done", 1, b"1\n", b"Traceback\nMemoryError\n")
+    assert read_program(ended).status == "memory"
+    assert read_program(Reply("done", 0, b"1\n", ended.errors)).status == "done"
+    assert read_program(Reply("done", 1, b"1\n", b"ValueError: MemoryError\n")).status == "done"
+    assert read_program(Reply("crash", -9)).exit_code == -9
