@@ -133,19 +133,21 @@ def _details(path: Path) -> Iterator[Completion]:
 
 def _texts(path: Path, number: int, value: Any) -> list[str]:
     """Return the samples of a row; a text alone is one sample."""
-    texts: list[Any] = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise DataError(f"{path}: row {number}: model_response.text is a list of texts, not {value!r:.60}")
-    return texts
+    return value
 
 
 def _lengths(path: Path, number: int, response: Mapping[str, Any]) -> list[int]:
     """Return the tokens of each sample, none where the file does not say them."""
     value: Any = response.get("output_tokens")
-    samples: list[Any] = [] if value is None else value
-    if not isinstance(samples, list) or not all(isinstance(tokens, list) for tokens in samples):
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(tokens, list) for tokens in value):
         raise DataError(f"{path}: row {number}: model_response.output_tokens is a list of lists, not {value!r:.60}")
-    return [len(tokens) for tokens in samples]
+    return [len(tokens) for tokens in value]
 
 
 def _ids(row: Mapping[str, Any]) -> tuple[str, ...]:
