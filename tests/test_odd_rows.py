@@ -96,6 +96,16 @@ def test_what_a_row_lets_fail_is_an_error_of_the_data(
         named(target).load("test")
 
 
+@pytest.mark.parametrize(
+    ("target", "id", "column"),
+    [("lcb:V6", "lcb_v6", "answer"), ("ifbench:IFBENCH", "ifbench", "answer"), ("aime:AIME25", "aime25", "id")],
+)
+def test_nulls_are_named_whatever_is_graded(local: Path, target: str, id: str, column: str) -> None:
+    write(local, id, {"id": 1, "problem": "?", "answer": "1", column: None})
+    with pytest.raises(DataError, match=rf"{id}\.jsonl, row 1: column {column}: .* expected, got None"):
+        named(target).load("test")
+
+
 def test_a_row_that_was_made_and_fails_is_a_bug() -> None:
     task = replace(named("aime:AIME24"), source=Generated(lambda _: [{"n": 1}], 1), problem=lambda row: row["absent"])
     with pytest.raises(KeyError):

@@ -56,29 +56,41 @@ def math_problem(row: Mapping[str, Any]) -> Problem:
     """Return the problem of a row in the plain form.
 
     Raises:
-        DataError: question or answer is neither text nor a number, or is empty.
+        DataError: id, question or answer is neither text nor a number, or is empty.
     """
-    question, answer = stated(row["problem"], "problem"), stated(row["answer"], "answer")
+    id, question, answer = (stated(row[column], column) for column in ("id", "problem", "answer"))
     reference = row.get("solution") or None
-    return Problem(str(row["id"]), str(question).strip(), written(answer), domain="math", reference=reference)
+    return Problem(str(id), str(question).strip(), written(answer), domain="math", reference=reference)
+
+
+def code_problem(row: Mapping[str, Any]) -> Problem:
+    """Return the problem of a row in the plain form whose answer is what its grader runs.
+
+    Raises:
+        DataError: id or question is neither text nor a number, or is empty, or there is nothing to run.
+    """
+    id, question = stated(row["id"], "id"), stated(row["problem"], "problem")
+    if not row["answer"]:
+        raise DataError(f"column answer: tests are expected, got {row['answer']!r:.60}")
+    return Problem(str(id), str(question), row["answer"], domain="code", reference=row.get("solution"))
 
 
 def choice_problem(row: Mapping[str, Any]) -> Problem:
     """Return the problem of a row with ``choices`` and the letter of the right one, or with options in its text.
 
     Raises:
-        DataError: question, answer or a choice is neither text nor a number, or is empty; there are more choices than
-            letters; or the answer is none of their letters.
+        DataError: id, question, answer or a choice is neither text nor a number, or is empty; there are more choices
+            than letters; or the answer is none of their letters.
     """
-    prompt, answer = str(stated(row["problem"], "problem")), str(stated(row["answer"], "answer")).strip()
-    choices = row.get("choices")
+    id, prompt, answer = (str(stated(row[column], column)) for column in ("id", "problem", "answer"))
+    choices, answer = row.get("choices"), answer.strip()
     if choices is not None:
         letters = _letters(choices)
         if answer not in list(letters):
             raise DataError(f"column answer: one of the letters {letters} is expected, got {answer!r:.60}")
         options = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, choices, strict=True))
         prompt = f"{prompt}\n\n{options}\n"
-    return Problem(str(row["id"]), prompt, answer, domain="stem")
+    return Problem(id, prompt, answer, domain="stem")
 
 
 def _letters(choices: Any) -> str:
