@@ -190,7 +190,7 @@ def test_a_number_beyond_k_or_beyond_the_file_is_refused(tmp_path) -> None:
 
 
 def test_of_many_missing_and_unknown_samples_the_first_are_named(tmp_path) -> None:
-    rows = [own("p0", i, box(1)) for i in range(15)] + [own(f"no{n}", 0, "") for n in range(30)]
+    rows = [own("p0", i, box(1)) for i in range(15)] + [own(f"no{n // 2}", n % 2, "") for n in range(30)]
     found = score(tmp_path, rows)
     assert (len(found.missing), found.num_missing) == (20, 30)
     assert (len(found.unknown), found.num_unknown) == (20, 30)

@@ -157,7 +157,7 @@ class _Matched:
 
     pairs: dict[Address, tuple[Problem, Sample]] = field(default_factory=dict[Address, tuple[Problem, Sample]])
     order: list[Address | Grade] = field(default_factory=list["Address | Grade"])
-    unknown: dict[str, None] = field(default_factory=dict[str, None])
+    unknown: list[str] = field(default_factory=list[str])
     repeated: list[str] = field(default_factory=list[str])
 
 
@@ -172,7 +172,7 @@ def _match(task: Task, items: Sequence[Completion], problems: Sequence[Problem],
         counts[counted] = max(counts[counted], index + 1)
         address = (task.id, name, index)
         if problem is None:
-            found.unknown[f"{task.id}/{name}"] = None
+            found.unknown.append(f"{task.id}/{name}")
             found.order.append(Grade(*address, "ungraded", "unknown_problem", None, task.grader.id))
             continue
         numbers.check(item, name, index)
@@ -202,7 +202,7 @@ def _score_task(id: str, items: Sequence[Completion], pool: Pool, numbers: _Numb
         tuple(item if isinstance(item, Grade) else by_address[item] for item in found.order),
         score_grades(task, pool, num_samples, metrics, graded),
         {id: beside(task.grader, list(pairs.values()), graded)},
-        tuple(islice(found.unknown, MAX_LISTED)),
+        tuple(found.unknown[:MAX_LISTED]),
         len(found.unknown),
         tuple(islice(_missing(id, problems, num_samples, pairs), MAX_LISTED)),
         len(problems) * num_samples - len(pairs),
