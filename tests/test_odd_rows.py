@@ -12,7 +12,7 @@ import pytest
 from opdbench.cli import main
 from opdbench.data import HubData
 from opdbench.data.files import read_rows
-from opdbench.errors import DataError
+from opdbench.errors import BrokenPluginError, DataError
 from opdbench.records import Problem
 from opdbench.task import Generated, Task
 from opdbench.verbs import data
@@ -128,9 +128,11 @@ def test_fetch_goes_on_after_a_bad_row_and_fails_at_the_end(
             self.id = id
 
         def load(self) -> Task:
+            if self.id == "broken":
+                raise BrokenPluginError("task 'broken' failed to load")
             return named({"arc_c": "arc:ARC_C", "aime24": "aime:AIME24"}[self.id])
 
-    found = {id: Found(id) for id in ("arc_c", "aime24")}
+    found = {id: Found(id) for id in ("broken", "arc_c", "aime24")}
     monkeypatch.setattr(data.registry, "available", lambda kind: found)
     monkeypatch.setattr(data.registry, "find", lambda kind, id: found[id])
     write(local, "arc_c", {"id": 1, "question": "?", "choices": None, "answerKey": "A"})
@@ -139,6 +141,7 @@ def test_fetch_goes_on_after_a_bad_row_and_fails_at_the_end(
         main(["fetch", "--all", "--quiet"])
     assert ended.value.code == 1
     out = capsys.readouterr().out
+    assert "broken task 'broken' failed to load" in out
     assert "arc_c.jsonl, row 1: TypeError" in out
     assert "aime24 1 problems" in out
 
