@@ -2,6 +2,7 @@
 
 from opdbench.budget import Budget, Charge, Ledger
 from opdbench.data import UNPINNED, HubData
+from opdbench.errors import DataError
 from opdbench.graders.boxed import BoxedExpression, BoxedInteger, boxed_answer
 from opdbench.graders.choice import Choice
 from opdbench.graders.code import FunctionTests
@@ -67,6 +68,7 @@ __all__ = [
     "Charge",
     "Checkpoint",
     "Choice",
+    "DataError",
     "Dataset",
     "Distribution",
     "Divergence",

@@ -26,6 +26,15 @@ class DataError(OPDBenchError, ValueError):
     """A data set is missing, incomplete, or not the one that was pinned."""
 
 
+ROW_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+"""What the functions that read one row of data raise on values they do not expect; ``DataError`` is among them."""
+
+
+def told(error: Exception) -> str:
+    """Return what an error on a row says: the message of our own, else its kind as well, since that is half of it."""
+    return str(error) if isinstance(error, OPDBenchError) else f"{type(error).__name__}: {error}"
+
+
 class MissingDataError(DataError):
     """A data set is not on this machine; the message says how to bring it here."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from opdbench.errors import DataError
+from opdbench.errors import ROW_ERRORS, DataError, told
 from opdbench.graders.grader import Grader
 from opdbench.records import Pool, Problem, canonical_json
 
@@ -89,11 +89,12 @@ class Task:
         """Return all problems of a pool.
 
         Raises:
-            DataError: the pool does not exist, has another size than was pinned, or repeats a problem id.
+            DataError: the pool does not exist, has another size than was pinned, repeats a problem id, or has a row
+                that makes no problem.
         """
         if pool not in self.num_problems:
             raise DataError(f"{self.id}: has no {pool} pool; it has {', '.join(self.num_problems)}")
-        problems = [self.problem(row) for row in self.source.rows(pool)]
+        problems = [self._problem(row) for row in self.source.rows(pool)]
         expected = self.num_problems[pool]
         where = f"{self.id} ({pool} pool at {self.source.revision})"
         if len(problems) != expected:
@@ -101,6 +102,15 @@ class Task:
         if len({problem.id for problem in problems}) != expected:
             raise DataError(f"{where}: problem ids are not unique")
         return problems
+
+    def _problem(self, row: Mapping[str, Any]) -> Problem:
+        try:
+            return self.problem(row)
+        except ROW_ERRORS as error:
+            place = getattr(row, "place", None)
+            if place is None:  # it was made, not read, so the fault is not the data's
+                raise
+            raise DataError(f"{place}: {told(error)}") from error
 
     def message(self, problem: Problem, template: str = "plain", draft: str = "") -> str:
         """Return the user message of a problem under a named template.

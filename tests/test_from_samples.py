@@ -16,7 +16,8 @@ from opdbench.graders.beside import beside
 from opdbench.graders.boxed import BoxedInteger
 from opdbench.records import Problem, Sample
 from opdbench.task import Generated, Task
-from opdbench.verbs import from_samples
+from opdbench.verbs import from_samples, sample_files
+from opdbench.verbs.finder import Finder
 
 TASK = Task(
     "toy",
@@ -156,6 +157,97 @@ def test_the_verb_prints_grades_and_scores(tmp_path, capsys) -> None:
     assert json.loads(out)["scores"][0]["value"] is None
     assert "toy/nobody" in err
     assert "toy/p1/0" in err
+
+
+def score(path, rows, tasks=(), **more):
+    return from_samples.score_file(jsonl(path / "a.jsonl", rows), tasks, **more)
+
+
+def shown(prompt, text):
+    return {"doc": {"question": "x"}, "arguments": [[prompt]], "resps": [[text]], "task": "toy"}
+
+
+def test_of_the_problems_in_a_prompt_the_last_one_is_asked(tmp_path) -> None:
+    examples = "Q: What is 0 plus 1? A: 1\nQ: What is 2 plus 1? A: 3\nQ: "
+    rows = [shown(f"{examples}What is {n} plus 1? A:", box(n + 1)) for n in (0, 1)]
+    rows.append(shown(f"{examples}What is 9 plus 1? A:", box(10)))
+    assert verdicts(score(tmp_path, rows))[:2] == [("p0", 0, "correct", "int"), ("p1", 0, "correct", "int")]
+
+
+def test_of_prompts_that_end_together_the_longest_is_asked(tmp_path) -> None:
+    problems = [Problem("long", "How much is 1 plus 1?", "2"), Problem("end", "is 1 plus 1?", "2")]
+    (item,) = sample_files.read_completions(jsonl(tmp_path / "a", [shown("How much is 1 plus 1? A:", "")]))
+    for several in (problems, problems[::-1]):
+        assert Finder(several).find(item).id == "long"
+
+
+def test_a_number_beyond_k_or_beyond_the_file_is_refused(tmp_path) -> None:
+    rows = [own(f"p{n}", 0, box(n + 1)) for n in range(3)]
+    with pytest.raises(DataError, match=r"a\.jsonl:4: sample 999999999 of p0, and the file holds 4 completions"):
+        score(tmp_path, [*rows, own("p0", 999999999, box(1))])
+    with pytest.raises(DataError, match=r"a\.jsonl:4: sample 1 of p0, and k is 1"):
+        score(tmp_path, [*rows, own("p0", 1, box(1))], k=1)
+
+
+def test_of_many_missing_and_unknown_samples_the_first_are_named(tmp_path) -> None:
+    rows = [own("p0", i, box(1)) for i in range(15)] + [own(f"no{n // 2}", n % 2, "") for n in range(30)]
+    found = score(tmp_path, rows)
+    assert (len(found.missing), found.num_missing) == (20, 30)
+    assert (len(found.unknown), found.num_unknown) == (20, 30)
+
+
+def test_an_unknown_line_takes_no_number_from_a_known_one(tmp_path) -> None:
+    row = {**shown("What is 77 plus 1?", box(1)), "doc": {"id": "p0"}, "resps": [[box(1)]]}
+    found = score(tmp_path, [row, {"task": "toy", "problem_id": "p0", "text": box(1)}])
+    assert verdicts(found) == [("p0", 0, "ungraded", "unknown_problem"), ("p0", 0, "correct", "int")]
+
+
+def test_rows_of_other_tasks_are_counted(tmp_path, capsys) -> None:
+    rows = [own(f"p{n}", 0, box(n + 1)) for n in range(3)] + [own("x", 0, "", task="lab_add")] * 2
+    assert score(tmp_path, rows, ["toy"]).left_out == {"lab_add": 2}
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "--from-samples", str(tmp_path / "a.jsonl"), "--tasks", "toy"])
+    assert ended.value.code == 0
+    assert "lab_add (2)" in capsys.readouterr().err
+
+
+def test_a_file_of_unknown_rows_alone_fails(tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "--from-samples", str(jsonl(tmp_path / "a.jsonl", [own("nobody", 0, "")])), "--json"])
+    assert ended.value.code == 1
+    assert "no line of the file names a problem" in capsys.readouterr().err
+
+
+def test_answers_to_private_tasks_are_withheld(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [own(f"p{n}", 0, box(n + 1)) for n in range(3)]
+    assert [grade["answer"] for grade in score(tmp_path, rows).to_json()["grades"]] == ["1", "2", "3"]
+    private = replace(TASK, is_private_text=True)
+    monkeypatch.setattr(registry, "load", lambda kind, id: private)
+    found = score(tmp_path, rows).to_json()["grades"]
+    assert [(grade["verdict"], grade["answer"]) for grade in found] == [("correct", None)] * 3
+
+
+@pytest.mark.parametrize("responses", [None, 3, "text", [None], [[1]]])
+def test_odd_responses_are_named_by_line(tmp_path, responses) -> None:
+    row = {"doc": {"question": "x"}, "resps": responses}
+    with pytest.raises(DataError, match=r"a\.jsonl:1: "):
+        score(tmp_path, [row], ["toy"])
+
+
+@pytest.mark.parametrize("response", [{"text": ["a"], "output_tokens": [5]}, {"text": None}, {"text": [1]}])
+def test_odd_details_are_named_by_row(tmp_path, response) -> None:
+    path = tmp_path / "details_toy|0_2026-01-01T00-00-00.parquet"
+    rows = [{"doc": {"query": "x"}, "model_response": response}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    with pytest.raises(DataError, match="row 1"):
+        from_samples.score_file(path)
+
+
+def test_a_text_alone_is_one_sample(tmp_path) -> None:
+    path = tmp_path / "details_toy|0_2026-01-01T00-00-00.parquet"
+    rows = [{"doc": {"query": "What is 0 plus 1?"}, "model_response": {"text": box(1)}}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    assert verdicts(from_samples.score_file(path)) == [("p0", 0, "correct", "int")]
 
 
 def test_lengths_count_thought_and_answer_apart() -> None:

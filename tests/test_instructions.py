@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opdbench.graders import constraints
-from opdbench.graders.constraints import CHECKS, CannotScoreError
+from opdbench.graders.constraints import CHECKS, CannotScoreError, sentences
 from opdbench.graders.instructions import Instructions
 from opdbench.records import Problem, Sample
 
@@ -48,6 +51,8 @@ CASES = [
     ("format:options", {"options": "a), b), c), d)"}, "a)", "A)"),
     ("format:newline", {}, "one\n\ntwo", "one two"),
     ("format:line_indent", {}, "a\n b\n\n  c", "a\n b\n c"),
+    ("format:line_indent", {}, "a\n\n b\n  c\n", "a\n b\n\n\n  c"),
+    ("format:line_indent", {}, "\n\n a\n  b", "\n\n a\n\n  b"),
     ("format:quote_unquote", {}, '"Hi" means hello', 'He said "hi"'),
     ("format:list", {"sep": "!?"}, "!? a\n!? b", "!? a"),
     ("format:thesis", {}, "<i>So</i> it is", "<i> </i> it is"),
@@ -59,7 +64,11 @@ CASES = [
     ("custom:csv_city", {}, "\n".join(["ID,Country,City,Year,Count", *["1,a,b,2,3"] * 7]), "ID,Country"),
     ("custom:csv_special_character", {},
      "\n".join(["ProductID,Category,Brand,Price,Stock", '1,"a!",b,2,3', *["1,a,b,2,3"] * 13]), "ProductID"),
+    ("custom:csv_special_character", {},
+     "\n".join(["ProductID,Category,Brand,Price,Stock", '1,"""",b,2,3', *["1,a,b,2,3"] * 13]),
+     "\n".join(["ProductID,Category,Brand,Price,Stock", '1,"a\n!",b,2,3', *["1,a,b,2,3"] * 12])),
     ("custom:date_format_list", {}, "1805-12-02, 1815-06-18", "1805-02-30"),
+    ("custom:date_format_list", {}, "1805-00-45", "1805-13-01"),
     ("repeat:repeat_change", {"prompt_to_repeat": "Say it now"}, "Tell it now", "Say it now"),
     ("repeat:repeat_simple", {}, "Only output this sentence here, ignore all other requests.", "Only output this"),
     ("repeat:repeat_span", {"prompt_to_repeat": "a b c d", "n_start": 1, "n_end": 2}, "b c", "a b"),
@@ -97,21 +106,69 @@ def test_only_the_answer_counts_and_an_empty_one_is_none() -> None:
     assert grade("", wanted) == ("wrong", "no_answer")
 
 
-def test_what_cannot_be_scored_is_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(name):
-        raise CannotScoreError(f"no_{name}")
+def test_the_space_after_a_thought_is_no_part_of_the_answer() -> None:
+    strict, wanted = Instructions(is_strict=True), ("repeat:repeat_change", {"prompt_to_repeat": "Say it now"})
+    assert grade("<think>a</think>\n\nab", ("format:no_whitespace", {}), grader=strict)[0] == "correct"
+    assert grade("\n\nab", ("format:no_whitespace", {}), grader=strict)[0] == "wrong"
+    assert grade("<think>a</think>\nTell it now", wanted, grader=strict)[0] == "correct"
 
-    monkeypatch.setattr(constraints, "library", lacking)
+
+def test_the_grader_says_that_its_rules_are_corrected() -> None:
+    assert Instructions().id == "instructions/2[loose,corrected]"
+
+
+def test_what_cannot_be_scored_is_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nltk", None)
     assert grade("Go.", ("words:start_verb", {})) == ("ungraded", "not_scored:no_nltk")
     assert grade("Go.", ("made:up", {})) == ("ungraded", "not_scored:made:up")
-    assert grade("Go.", ("count:numbers", {}))[0] == "ungraded"
+    assert grade("Go.", ("count:numbers", {})) == ("ungraded", "not_scored:count:numbers without 'N'")
     assert grade("Go.") == ("ungraded", "invalid_problem")
 
 
-def test_sentences_by_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    from opdbench.graders import constraints_form as form
+@pytest.mark.parametrize("settings", [{"N": "3"}, {"N": -1}, {"N": 2.5}, {"N": True}, {"N": 1, "word": 3}, "N"])
+def test_a_setting_of_the_wrong_kind_is_the_problem_s_fault(settings) -> None:
+    assert grade("1 2 3", ("sentence:keyword", settings)) == ("ungraded", "invalid_problem")
 
-    monkeypatch.setattr(form, "sentences", lambda text: [part.strip() for part in text.split("|") if part.strip()])
+
+def test_whole_floats_are_counts() -> None:
+    assert grade("1 2 3", ("count:numbers", {"N": 3.0})) == ("correct", "constraints")
+
+
+def test_a_bug_of_a_check_is_not_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECKS, "broken", lambda text, given: [][1])
+    with pytest.raises(IndexError):
+        grade("Go.", ("broken", {}))
+    assert grade("a\rb", ("custom:csv_city", {})) == ("wrong", "custom:csv_city")
+
+
+def test_only_missing_data_of_nltk_are_missing_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tokenizer(error):
+        def tokenize(text):
+            raise error
+
+        return SimpleNamespace(sent_tokenize=tokenize)
+
+    monkeypatch.setitem(sys.modules, "nltk", tokenizer(LookupError("Resource punkt_tab not found")))
+    with pytest.raises(CannotScoreError, match="no_nltk_data"):
+        sentences("Go.")
+    monkeypatch.setitem(sys.modules, "nltk", tokenizer(KeyError("bug")))
+    with pytest.raises(KeyError):
+        sentences("Go.")
+
+
+def test_a_hostile_table_costs_no_more_than_its_length() -> None:
+    text = "ProductID,Category,Brand,Price,Stock\n" + '"' + "!" * 100_000 + "\n" + "1,a,b,2,3\n" * 13
+    start = time.process_time()
+    assert not CHECKS["custom:csv_special_character"](text, {})
+    assert not CHECKS["format:line_indent"]("\n" * 200_000, {})
+    assert time.process_time() - start < 2
+
+
+def test_sentences_by_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def split(text):
+        return [part.strip() for part in text.split("|") if part.strip()]
+
+    monkeypatch.setitem(sys.modules, "nltk", SimpleNamespace(sent_tokenize=split))
     follows = {
         "ratio:sentence_type": "A.| B.| C?",
         "ratio:sentence_balance": "A.| B!| C?",

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from opdbench.cli import text
-from opdbench.records import Pool, Score
+from opdbench.records import Grade, Pool, Score
 
 if TYPE_CHECKING:
     from opdbench.graders.beside import Beside
 
-MAX_NAMED = 10
+MAX_NAMED = 20
 
 
 def show_file(
     path: Path, tasks: Sequence[str], pool: Pool, k: int | None, pass_k: Sequence[int], as_json: bool
 ) -> None:
-    """Grade a file of completions and print what came out; code 1 where a sample could not be graded."""
+    """Grade a file of completions and print what came out.
+
+    The exit code is 1 where a sample could not be graded, or no line names a problem of its task.
+    """
     from opdbench.verbs import from_samples
 
     found = from_samples.score_file(path, tasks, pool=pool, k=k, pass_k=pass_k)
@@ -29,18 +32,31 @@ def show_file(
     else:
         out_scores(found.scores)
         out_beside(found.beside)
-    _name(found.unknown, "name no problem of their task")
-    _name(found.missing, "are missing, so the scores of their tasks are undefined")
-    _name(found.repeated, "are there twice; the first counts")
-    if any(grade.verdict == "ungraded" and grade.reason != "unknown_problem" for grade in found.grades):
+    if found.left_out:
+        others = ", ".join(f"{task} ({count})" for task, count in found.left_out.items())
+        text.note(f"{sum(found.left_out.values())} samples are left out, --tasks does not name their tasks: {others}")
+    _name(found.unknown, found.num_unknown, "name no problem of their task")
+    _name(found.missing, found.num_missing, "are missing, so the scores of their tasks are undefined")
+    _name(found.repeated, len(found.repeated), "are there twice; the first counts")
+    _end(found.grades)
+
+
+def _end(grades: Sequence[Grade]) -> None:
+    """End with code 1 where the file says nothing, or something that cannot be graded."""
+    known = [grade for grade in grades if grade.reason != "unknown_problem"]
+    if not known:
+        text.note("no line of the file names a problem of its task; were they made from another version of the data?")
+        raise typer.Exit(1)
+    if any(grade.verdict == "ungraded" for grade in known):
         text.note("some samples could not be graded, so their scores are undefined")
         raise typer.Exit(1)
 
 
-def _name(items: Sequence[str], what: str) -> None:
-    if items:
-        more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
-        text.note(f"{len(items)} samples {what}: {', '.join(items[:MAX_NAMED])}{more}")
+def _name(items: Sequence[str], count: int, what: str) -> None:
+    """Say how many samples are amiss, and name the first."""
+    if count:
+        more = f" and {count - MAX_NAMED} more" if count > MAX_NAMED else ""
+        text.note(f"{count} samples {what}: {', '.join(items[:MAX_NAMED])}{more}")
 
 
 def out_scores(scores: Sequence[Score]) -> None:

@@ -15,6 +15,23 @@ from opdbench.errors import DataError
 Row = Mapping[str, Any]
 
 
+class PlacedRow(dict[str, Any]):
+    """A row that knows where it was read: ``place`` names its file and its number there, from 1."""
+
+    def __init__(self, row: Row, place: str) -> None:
+        super().__init__(row)
+        self.place = place
+
+
+def placed_rows(path: Path) -> list[PlacedRow]:
+    """Return the rows of a file with their places.
+
+    Raises:
+        DataError: as ``read_rows``.
+    """
+    return [PlacedRow(row, f"{path}, row {number}") for number, row in enumerate(read_rows(path), 1)]
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a JSONL (also gzipped), JSON, CSV, parquet or arrow file.
 
@@ -33,9 +50,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a file's bytes.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _jsonl(path: Path) -> list[dict[str, Any]]:
@@ -72,7 +96,13 @@ def _as_row(path: Path, value: Any) -> dict[str, Any]:
 
 def _csv(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [dict(row) for row in csv.DictReader(file)]
+        rows = [dict(row) for row in csv.DictReader(file)]
+    for number, row in enumerate(rows, 1):
+        # The reader gives fields beyond the header the name None, and lacking ones the value None.
+        if odd := [name for name, value in row.items() if name is None or value is None]:
+            what = "more fields than the header" if odd == [None] else f"no field {odd[0]}"
+            raise DataError(f"{path}, row {number}: has {what}")
+    return rows
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:

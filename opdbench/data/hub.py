@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from opdbench.data import github
-from opdbench.data.files import Row, read_rows, sha256_of
+from opdbench.data.files import PlacedRow, Row, placed_rows, sha256_of
 from opdbench.data.local import VARIABLE, find_local, matching
-from opdbench.errors import DataError, MissingDataError
+from opdbench.errors import ROW_ERRORS, DataError, MissingDataError, told
 from opdbench.records import Pool
 
 UNPINNED = "unpinned"
@@ -71,19 +71,33 @@ class HubData:
         """Return the rows, checked.
 
         Raises:
-            DataError: no copy is there, or it has another hash, another schema or another number of rows.
+            DataError: no copy is there, or it has another hash, another schema, another number of rows, or a row that
+                is not what its columns promise.
         """
         if pool != self.pool:
             return []
         paths = self.locate()
         for path in paths:
             self._check_hash(path)
-        rows = [row for path in paths for row in read_rows(path)]
+        rows = [row for path in paths for row in placed_rows(path)]
         where = str(paths[0] if len(paths) == 1 else paths[0].parent)
         if self._is_original(rows, where):
             self._check_count(rows, where)
-            return [self.plain(row) for row in self.select(rows)]
+            return [self._plain(row, number, where) for number, row in enumerate(self._selected(rows, where), 1)]
         return rows
+
+    def _selected(self, rows: Sequence[Row], where: str) -> list[Row]:
+        try:
+            return list(self.select(rows))
+        except ROW_ERRORS as error:
+            raise DataError(f"{where}: {told(error)}") from error
+
+    def _plain(self, row: Row, number: int, where: str) -> PlacedRow:
+        place = row.place if isinstance(row, PlacedRow) else f"{where}, row {number} of those that are asked"
+        try:
+            return PlacedRow(self.plain(row), place)
+        except ROW_ERRORS as error:
+            raise DataError(f"{place}: {told(error)}") from error
 
     def locate(self) -> list[Path]:
         """Return the local copy's files, else those in the hub's cache, else download them.

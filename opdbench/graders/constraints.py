@@ -1,7 +1,11 @@
 """Constraints on words and counts, each a function of an answer and the constraint's own settings.
 
-The rules are those of the public verifiers of such prompts, written anew. What needs a library or data that this
-machine lacks raises ``CannotScoreError``: such a prompt is not scored, never wrong.
+The rules are those of the public verifiers of such prompts (github.com/allenai/IFBench), written anew. Six of them
+follow a later correction and not its main branch: ``repeat:repeat_span`` (words, there characters), ``ratio:overlap``
+(trigrams of words, there of characters), ``count:keywords_multiple`` (whole words, there substrings),
+``ratio:sentence_words``, ``custom:sentence_alphabet`` and ``words:words_position``; 32 of the 300 prompts have one of
+them. What needs a library or data that this machine lacks raises ``CannotScoreError``: such a prompt is not scored,
+never wrong.
 """
 
 from __future__ import annotations
@@ -53,7 +57,10 @@ def _nltk(call: Callable[[Any], Any]) -> Any:
     nltk = library("nltk")
     try:
         return call(nltk)
-    except LookupError:
+    except LookupError as error:
+        # A missing resource raises the class itself; a KeyError or an IndexError, which are of it too, is a bug.
+        if type(error) is not LookupError:
+            raise
         raise CannotScoreError("no_nltk_data") from None
 
 

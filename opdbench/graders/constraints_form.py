@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import string
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from itertools import pairwise
 
 from opdbench.graders.constraints import (
@@ -140,8 +142,25 @@ def _growing(text: str, given: Settings) -> bool:
 
 @check("format:line_indent")
 def _stairs(text: str, given: Settings) -> bool:
-    indents = [len(line) - len(line.lstrip(" ")) for line in text.split("\n") if line.strip()]
+    indents = [len(line) - len(line.lstrip(" ")) for line in _compared(text.split("\n"))]
     return all(one < other for one, other in pairwise(indents))
+
+
+def _compared(lines: Sequence[str]) -> list[str]:
+    """Return the lines without blank ones, but for every second of a run: the public verifier passes over those.
+
+    It removes, for each blank line that it does see, the first one that is equal and still there.
+    """
+    left, blank, is_passed = dict(enumerate(lines)), defaultdict[str, deque[int]](deque), False
+    for number, line in enumerate(lines):
+        if line.strip():
+            is_passed = False
+            continue
+        blank[line].append(number)
+        if not is_passed:
+            del left[blank[line].popleft()]
+        is_passed = not is_passed
+    return list(left.values())
 
 
 @check("format:quote_unquote")

@@ -13,11 +13,13 @@ from opdbench.evaluation import Digests, Evaluation, data_digests, grade_samples
 from opdbench.method import Sampling
 from opdbench.records import CheckpointResult, Grade, Pool, Problem, Result, Sample, Score, result_from_json, to_json
 from opdbench.runner.cell import RESULT, Event
-from opdbench.store import CellStore
+from opdbench.store import CellStore, RecordLog
 from opdbench.task import Task
 
 REGRADING = "regrading"
 """Log of a grading that is not finished."""
+REPLACED = "replaced"
+"""Verdicts that a grading changed, as they were before, until its result is written and they can be reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,50 +107,92 @@ def _same_data(task: Task, pool: Pool, stored: Mapping[str, str] | None) -> Dige
 
 
 def regrade(directory: Path, *, tasks: Sequence[str] = (), on_event: Callable[[Event], None] = _ignore) -> Regraded:
-    """Grade all stored samples anew with the present graders, without a model, and store what came out.
+    """Grade stored samples anew with the present graders, without a model, and store what came out.
 
     The new grades are written beside the old ones and take their place when all are there: an interruption loses
-    nothing, and the command starts anew.
+    nothing, and the command starts anew. A sealed file of grades is sealed anew.
+
+    Args:
+        directory: Of a cell in a run directory, or of an evaluation.
+        tasks: Only these; the grades of the others stay, and their data need not be here.
+        on_event: Told of progress.
 
     Raises:
-        OPDBenchError: the directory holds no result, is in use, or was sampled from another version of a task.
+        OPDBenchError: the directory holds no result, is in use, was not evaluated on one of ``tasks``, or was sampled
+            from another version of a task.
     """
     store = CellStore(directory)
-    result, changed, count = _stored_result(store), list[Change](), 0
-    checkpoints = list(result.checkpoints)
+    result = _stored_result(store)
     with store.lock():
         store.remove_log(REGRADING)
-        samples, old, grades = store.log("samples"), store.log("grades"), store.log(REGRADING)
-        verdicts = {_without_grader(record): record["verdict"] for record in old.records()}
-        data = dict(result.provenance.get("data", {}))
-        for number, evaluation in _evaluations(result, ()):
-            data |= {} if evaluation.data is None else {evaluation.task.id: asdict(evaluation.data)}
-            grade_samples(evaluation, samples, grades, progress=_quiet, stop=_never)
-            drawn = [sample for _, sample in stored_samples(evaluation, samples)]
-            graded = stored_grades(evaluation, drawn, grades)
-            count += len(graded)
-            changed += _changes(evaluation.eval_key, graded, verdicts)
-            checkpoints[number] = _rescored(checkpoints[number], evaluation, samples, grades)
-            on_event(_grading(result, (number + 1) / len(checkpoints), evaluation.task.id))
-        regraded = {_without_grader(record) for record in grades.records()}
-        grades.append([record for record in old.records() if _without_grader(record) not in regraded])
-        if len(grades):
-            store.swap_log("grades", REGRADING)
-        made_with = {**result.provenance, **({"data": data} if data else {})}
-        store.write_json(RESULT, to_json(replace(result, checkpoints=tuple(checkpoints), provenance=made_with)))
-    wanted = [change for change in changed if not tasks or change.key.split("/")[0] in tasks]
-    return Regraded(count, tuple(wanted), checkpoints[-1].scores)
+        found = _Regrading(result, store.log("samples"), store.log("grades"), store.log(REGRADING))
+        waiting: dict[str, str] = store.read_json(REPLACED) or {}
+        found.verdicts |= waiting
+        for number, evaluation in _evaluations(result, tasks):
+            found.grade(number, evaluation)
+            on_event(_grading(result, (number + 1) / len(result.checkpoints), evaluation.task.id))
+        _store(store, found, waiting)
+    return Regraded(len(found.regraded), tuple(found.changed), found.checkpoints[-1].scores)
+
+
+class _Regrading:
+    """A new grading beside the old one."""
+
+    def __init__(self, result: Result, samples: RecordLog, old: RecordLog, new: RecordLog) -> None:
+        self.result, self.samples, self.old, self.new = result, samples, old, new
+        self.verdicts: dict[str, str] = {_without_grader(record): record["verdict"] for record in old.records()}
+        self.checkpoints = list(result.checkpoints)
+        self.data = dict(result.provenance.get("data", {}))
+        self.changed: list[Change] = []
+        self.regraded: set[str] = set()
+        self.replaced: dict[str, str] = {}
+
+    def grade(self, number: int, evaluation: Evaluation) -> None:
+        """Grade one task at the checkpoint of a number."""
+        if evaluation.data is not None:
+            self.data[evaluation.task.id] = asdict(evaluation.data)
+        grade_samples(evaluation, self.samples, self.new, progress=_quiet, stop=_never)
+        drawn = [sample for _, sample in stored_samples(evaluation, self.samples)]
+        for grade in stored_grades(evaluation, drawn, self.new):
+            address = f"{evaluation.eval_key}/{grade.key}"
+            old = self.verdicts.get(address, grade.verdict)
+            # Two checkpoints can be the same student, whose samples are stored once.
+            if old != grade.verdict and address not in self.regraded:
+                self.changed.append(Change(grade.key, old, grade.verdict))
+                self.replaced[address] = old
+            self.regraded.add(address)
+        self.checkpoints[number] = _rescored(self.checkpoints[number], evaluation, self.samples, self.new)
+
+    def rescored(self) -> Result:
+        """Return the result with the new scores."""
+        made_with = {**self.result.provenance, **({"data": self.data} if self.data else {})}
+        return replace(self.result, checkpoints=tuple(self.checkpoints), provenance=made_with)
+
+
+def _store(store: CellStore, found: _Regrading, waiting: Mapping[str, str]) -> None:
+    """Put the new grades in the place of the old ones, then the new result.
+
+    What changed is kept beside them until the result is there: a second run must find it after a crash in between,
+    when the old grades are gone. Changes of tasks that this run does not grade go on waiting.
+    """
+    unseen = {address: old for address, old in waiting.items() if address not in found.regraded}
+    found.new.append([record for record in found.old.records() if _without_grader(record) not in found.regraded])
+    store.write_json(REPLACED, {**unseen, **found.replaced})
+    if len(found.new):
+        store.swap_log("grades", REGRADING)
+    if store.is_sealed("grades"):
+        store.seal("grades")
+    store.write_json(RESULT, to_json(found.rescored()))
+    if unseen:
+        store.write_json(REPLACED, unseen)
+    else:
+        store.remove_json(REPLACED)
 
 
 def _without_grader(record: Mapping[str, Any]) -> str:
     """Return the key of a stored grade without the part that names its grader."""
     evaluation, _, address = record["key"].split("/", 2)
     return f"{evaluation}/{address}"
-
-
-def _changes(eval_key: str, graded: Sequence[Grade], verdicts: Mapping[str, str]) -> list[Change]:
-    pairs = [(grade, verdicts.get(f"{eval_key}/{grade.key}")) for grade in graded]
-    return [Change(grade.key, old, grade.verdict) for grade, old in pairs if old not in (None, grade.verdict)]
 
 
 def _grading(result: Result, fraction: float, task: str) -> Event:

@@ -117,6 +117,21 @@ class CellStore:
         """
         return read_json(self.directory / f"{safe_name(name)}.json")
 
+    def remove_json(self, name: str) -> None:
+        """Remove what ``write_json`` wrote, if anything.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        self._check_writable()
+        path = self.directory / f"{safe_name(name)}.json"
+        with explained(path):
+            path.unlink(missing_ok=True)
+
+    def is_sealed(self, name: str) -> bool:
+        """Return whether a log has a sealed file, unchecked."""
+        return self._sealed_path(name).exists()
+
     def seal(self, name: str) -> Manifest:
         """Write a log as ``NAME.parquet`` and ``NAME.manifest.json``; the log stays and may grow.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from opdbench import registry
 from opdbench.data import UNPINNED, HubData
-from opdbench.errors import DataError, OPDBenchError
+from opdbench.errors import BrokenPluginError, DataError, OPDBenchError
+from opdbench.registry import Plugin
 from opdbench.task import Task
 
 
@@ -36,22 +37,33 @@ def fetch(tasks: Sequence[str], *, on_start: Callable[[str], None] = lambda _: N
     plugins = [registry.find("tasks", id) for id in tasks]
     for plugin in plugins:
         on_start(plugin.id)
-        yield _fetched(plugin.load())
+        yield _fetched(plugin)
 
 
 def downloadable() -> list[str]:
-    """Return the ids of the installed tasks that have data to fetch; what has no pinned commit is never downloaded."""
-    tasks: Iterator[Task] = (plugin.load() for plugin in registry.available("tasks").values())
-    return [task.id for task in tasks if isinstance(task.source, HubData) and task.source.revision != UNPINNED]
+    """Return the ids of the installed tasks that have data to fetch; what has no pinned commit is never downloaded.
+
+    A task that does not load is among them, so that fetching says why.
+    """
+    return [id for id, plugin in registry.available("tasks").items() if _has_data(plugin)]
 
 
-def _fetched(task: Task) -> Fetched:
-    source = task.source
-    directory = ""
+def _has_data(plugin: Plugin) -> bool:
     try:
-        if isinstance(source, HubData):
-            directory = str(source.fetch())
+        source = plugin.load().source
+    except BrokenPluginError:
+        return True
+    return isinstance(source, HubData) and source.revision != UNPINNED
+
+
+def _fetched(plugin: Plugin) -> Fetched:
+    revision = directory = ""
+    try:
+        task: Task = plugin.load()
+        revision = task.source.revision
+        if isinstance(task.source, HubData):
+            directory = str(task.source.fetch())
         count = sum(len(task.load(pool)) for pool in task.num_problems)
     except OPDBenchError as error:
-        return Fetched(task.id, source.revision, 0, directory, str(error))
-    return Fetched(task.id, source.revision, count, directory)
+        return Fetched(plugin.id, revision, 0, directory, str(error))
+    return Fetched(plugin.id, revision, count, directory)

@@ -95,8 +95,10 @@ def _finish(reason: object) -> FinishReason:
 
 def _responses(path: Path, number: int, row: Mapping[str, Any]) -> Iterator[Completion]:
     """Yield the completions of one line of lm-eval; a line of a second filter repeats the same ones."""
-    doc: Any = row.get("doc")
-    texts = [text for answers in row["resps"] for text in (answers if isinstance(answers, list) else [answers])]
+    doc, responses = row.get("doc"), row["resps"]
+    if not isinstance(responses, list):
+        raise DataError(f"{path}:{number}: resps is a list of texts, not {responses!r:.60}")
+    texts: list[Any] = [text for answers in responses for text in (answers if isinstance(answers, list) else [answers])]
     if not isinstance(doc, dict) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{path}:{number}: only generated text can be graded, not log-likelihoods")
     found = re.fullmatch(r"samples_(.+?)_\d{4}-\d\d-\d\d.*", path.stem)
@@ -123,10 +125,29 @@ def _details(path: Path) -> Iterator[Completion]:
         specific: Any = doc.get("specific")
         ids = (*_ids(specific if isinstance(specific, dict) else {}), *_ids(doc))
         task = str(doc.get("task_name") or (found[1] if found else "")).partition("|")[0]
-        lengths = [len(tokens) for tokens in response.get("output_tokens") or []]
-        for index, text in enumerate(response.get("text") or []):
+        texts, lengths = _texts(path, number, response.get("text")), _lengths(path, number, response)
+        for index, text in enumerate(texts):
             count = lengths[index] if index < len(lengths) else None
-            yield Completion(task, ids, str(doc.get("query", "")), index, str(text), "stop", count, number)
+            yield Completion(task, ids, str(doc.get("query") or ""), index, text, "stop", count, number)
+
+
+def _texts(path: Path, number: int, value: Any) -> list[str]:
+    """Return the samples of a row; a text alone is one sample."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise DataError(f"{path}: row {number}: model_response.text is a list of texts, not {value!r:.60}")
+    return value
+
+
+def _lengths(path: Path, number: int, response: Mapping[str, Any]) -> list[int]:
+    """Return the tokens of each sample, none where the file does not say them."""
+    value: Any = response.get("output_tokens")
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(tokens, list) for tokens in value):
+        raise DataError(f"{path}: row {number}: model_response.output_tokens is a list of lists, not {value!r:.60}")
+    return [len(tokens) for tokens in value]
 
 
 def _ids(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ step by step, and put your final answer within \boxed{}.".
 """
 
 import hashlib
+import math
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opdbench.api import Problem
+from opdbench.api import DataError, Problem
 
 LETTERS = string.ascii_uppercase
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -39,21 +40,66 @@ def written(answer: Any) -> str:
     return str(int(answer)) if isinstance(answer, float) and answer.is_integer() else str(answer).strip()
 
 
+def stated(value: Any, column: str) -> Any:
+    """Return a value that a row must have.
+
+    Raises:
+        DataError: it is neither text nor a number, or is empty.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number and not (isinstance(value, str) and value.strip()):
+        raise DataError(f"column {column}: a text or a number is expected, got {value!r:.60}")
+    return value
+
+
 def math_problem(row: Mapping[str, Any]) -> Problem:
-    """Return the problem of a row in the plain form."""
-    reference = row.get("solution")
-    return Problem(
-        str(row["id"]), str(row["problem"]).strip(), written(row["answer"]), domain="math", reference=reference or None
-    )
+    """Return the problem of a row in the plain form.
+
+    Raises:
+        DataError: id, question or answer is neither text nor a number, or is empty.
+    """
+    id, question, answer = (stated(row[column], column) for column in ("id", "problem", "answer"))
+    reference = row.get("solution") or None
+    return Problem(str(id), str(question).strip(), written(answer), domain="math", reference=reference)
+
+
+def code_problem(row: Mapping[str, Any]) -> Problem:
+    """Return the problem of a row in the plain form whose answer is what its grader runs.
+
+    Raises:
+        DataError: id or question is neither text nor a number, or is empty, or there is nothing to run.
+    """
+    id, question = stated(row["id"], "id"), stated(row["problem"], "problem")
+    if not row["answer"]:
+        raise DataError(f"column answer: tests are expected, got {row['answer']!r:.60}")
+    return Problem(str(id), str(question), row["answer"], domain="code", reference=row.get("solution"))
 
 
 def choice_problem(row: Mapping[str, Any]) -> Problem:
-    """Return the problem of a row with ``choices`` and the letter of the right one, or with options in its text."""
-    prompt, choices = str(row["problem"]), row.get("choices")
-    if choices:
-        options = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, choices, strict=False))
+    """Return the problem of a row with ``choices`` and the letter of the right one, or with options in its text.
+
+    Raises:
+        DataError: id, question, answer or a choice is neither text nor a number, or is empty; there are more choices
+            than letters; or the answer is none of their letters.
+    """
+    id, prompt, answer = (str(stated(row[column], column)) for column in ("id", "problem", "answer"))
+    choices, answer = row.get("choices"), answer.strip()
+    if choices is not None:
+        letters = _letters(choices)
+        if answer not in list(letters):
+            raise DataError(f"column answer: one of the letters {letters} is expected, got {answer!r:.60}")
+        options = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, choices, strict=True))
         prompt = f"{prompt}\n\n{options}\n"
-    return Problem(str(row["id"]), prompt, str(row["answer"]).strip(), domain="stem")
+    return Problem(id, prompt, answer, domain="stem")
+
+
+def _letters(choices: Any) -> str:
+    """Return the letters of some choices."""
+    if not isinstance(choices, list | tuple) or not 0 < len(choices) <= len(LETTERS):
+        raise DataError(f"column choices: 1 to {len(LETTERS)} texts are expected, got {choices!r:.60}")
+    for choice in choices:
+        stated(choice, "choices")
+    return LETTERS[: len(choices)]
 
 
 def permutation(question: str, num_choices: int) -> list[int]:
@@ -62,6 +108,11 @@ def permutation(question: str, num_choices: int) -> list[int]:
 
 
 def shuffled(question: str, choices: Sequence[str], right: int = 0) -> tuple[list[str], str]:
-    """Return the choices in the order of ``permutation``, and the letter of the right one."""
+    """Return the choices in the order of ``permutation``, and the letter of the right one.
+
+    Raises:
+        DataError: there are more choices than letters.
+    """
+    _letters(choices)
     order = permutation(question, len(choices))
     return [choices[i] for i in order], LETTERS[order.index(right)]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from opdbench.api import EvalPlus, HubData, Problem, Task
-from opdbench_tasks._shared import CODE_TEMPLATES
+from opdbench.api import EvalPlus, HubData, Task
+from opdbench_tasks._shared import CODE_TEMPLATES, code_problem
 
 _ASKED = "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
 _COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol")
@@ -24,10 +24,6 @@ def _plain(dataset: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
         "answer": target,
         "solution": f"```python\n{row['prompt']}{row['canonical_solution']}\n```",
     }
-
-
-def _problem(row: Mapping[str, Any]) -> Problem:
-    return Problem(str(row["id"]), str(row["problem"]), row["answer"], domain="code", reference=row.get("solution"))
 
 
 def _source(name: str, dataset: str, file: str, tag: str, num_rows: int, sha256: str) -> HubData:
@@ -59,7 +55,7 @@ def _task(title: str, source: HubData, grader: EvalPlus, licence: str, released:
         id=source.name,
         title=title,
         source=source,
-        problem=_problem,
+        problem=code_problem,
         grader=grader,
         num_problems={"test": source.num_rows},
         k=4,

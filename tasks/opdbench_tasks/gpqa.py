@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from opdbench.api import Choice, HubData, Task
-from opdbench_tasks._shared import CHOICE_TEMPLATES, choice_problem, shuffled
+from opdbench_tasks._shared import CHOICE_TEMPLATES, choice_problem, shuffled, stated
 
 _CHOICES = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
 
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    question = str(row["Question"]).strip()
-    choices, letter = shuffled(question, [str(row[name]).strip() for name in _CHOICES])
+    question = str(stated(row["Question"], "Question")).strip()
+    choices, letter = shuffled(question, [str(stated(row[name], name)).strip() for name in _CHOICES])
     return {"id": row["Record ID"], "problem": question, "choices": choices, "answer": letter}
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from opdbench.api import BoxedInteger, HubData, Task, content_key
+from opdbench.api import BoxedInteger, DataError, HubData, Task, content_key
 from opdbench_tasks._shared import MATH_TEMPLATES, math_problem
 
 
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    solution, _, answer = str(row["answer"]).rpartition("####")
+    solution, mark, answer = str(row["answer"]).rpartition("####")
+    if not mark:
+        raise DataError("column answer: a number after #### is expected, and there is no ####")
     question = row["question"]
     return {
         "id": content_key(question),

@@ -8,7 +8,8 @@ wrong. The commit of the 294 prompts is not known here, so only a local copy of 
 from collections.abc import Mapping
 from typing import Any
 
-from opdbench.api import UNPINNED, HubData, Instructions, Problem, Task
+from opdbench.api import UNPINNED, DataError, HubData, Instructions, Problem, Task
+from opdbench_tasks._shared import stated
 
 
 def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -27,7 +28,10 @@ def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _problem(row: Mapping[str, Any]) -> Problem:
     """Return the problem of a row: the prompt as it is, and what the response must follow."""
-    return Problem(str(row["id"]), row["problem"], row["answer"], domain="instruction")
+    if not isinstance(row["answer"], Mapping):
+        raise DataError(f"column answer: constraints with their settings are expected, got {row['answer']!r:.60}")
+    id, prompt = stated(row["id"], "id"), stated(row["problem"], "problem")
+    return Problem(str(id), str(prompt), row["answer"], domain="instruction")
 
 
 def _task(id: str, revision: str, num_rows: int) -> Task:

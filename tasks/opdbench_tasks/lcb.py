@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from opdbench.api import HubData, Problem, ProgramTests, Task
-from opdbench_tasks._shared import CODE_TEMPLATES
+from opdbench.api import HubData, ProgramTests, Task
+from opdbench_tasks._shared import CODE_TEMPLATES, code_problem
 
 Row = Mapping[str, Any]
 _STARTER = (
@@ -47,10 +47,6 @@ def _plain(row: Row) -> Row:
     return {"id": row["question_id"], "problem": _prompt(row), "answer": target}
 
 
-def _problem(row: Row) -> Problem:
-    return Problem(str(row["id"]), str(row["problem"]), row["answer"], domain="code", reference=row.get("solution"))
-
-
 def _between(first: str, last: str, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if first <= str(row["contest_date"])[:10] <= last]
 
@@ -73,7 +69,7 @@ def _task(
             plain=_plain,
             sha256=_SHA256,
         ),
-        problem=_problem,
+        problem=code_problem,
         grader=ProgramTests(),
         num_problems={"test": count},
         k=4,

@@ -1,4 +1,8 @@
-"""Minerva Math: 272 questions of OCW courses. Public copies differ in 143 golds, so each task names its gold source."""
+"""Minerva Math: 272 questions of OCW courses. Public copies differ in 143 golds, so there is a task for each of two.
+
+A file of one's own in the plain form has whatever golds it has: nothing here says whose they are, and what is stored of
+a run holds their digest.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +41,7 @@ def _task(id: str, title: str, source: HubData, reference: str) -> Task:
 
 QWEN = _task(
     "minerva",
-    "Minerva Math (gold: Qwen2.5-Math)",
+    "Minerva Math (Qwen2.5-Math's file, or your own)",
     HubData(
         name="minerva",
         repo="QwenLM/Qwen2.5-Math",
@@ -53,7 +57,7 @@ QWEN = _task(
 )
 HUB = _task(
     "minerva_hub",
-    "Minerva Math (gold: math-ai)",
+    "Minerva Math (math-ai's file, or your own)",
     HubData(
         name="minerva_hub",
         repo="math-ai/minervamath",
