@@ -1,5 +1,7 @@
 """Honest programs that read and write in every way that solutions to contest problems do."""
 
+import sys
+
 LINES = "3\n10 20 30\nabc déf\n\n-1 2\n"
 
 _FLUSH = "import atexit\natexit.register(lambda: print('exit function'))\n"
@@ -204,6 +206,8 @@ ENDINGS = {
     "a warning": "import warnings\nwarnings.warn('x')\nprint('end')\n",
 }  # fmt: skip
 PROGRAMS |= ENDINGS
+if sys.version_info < (3, 11, 4):  # there Python reads a file up to its null byte; docs/sandbox.md names the difference
+    del PROGRAMS["a null byte"]
 
 INPUTS = {"a null byte": "", "nothing": ""}
 
