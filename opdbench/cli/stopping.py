@@ -23,6 +23,7 @@ KILLED = 130
 """Exit code: ended at once by a second Ctrl-C."""
 
 _SAME_PRESS_SECONDS = 0.1
+_SPEAKING_SECONDS = 5.0
 _MESSAGE = "stopping after what is being computed now; Ctrl-C once more ends at once"
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -38,6 +39,7 @@ class _Handler:
     def __init__(self, stop: Stoppable, say: Callable[[str], None]) -> None:
         self._stop, self._say = stop, say
         self._asked_at = 0.0
+        self._speaker: threading.Thread | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""
@@ -46,9 +48,15 @@ class _Handler:
         if not self._stop.asked:
             self._stop.asked, self._asked_at = True, now
             # From a thread: a handler may not take the locks of a stream that it has interrupted.
-            threading.Thread(target=self._say, args=(_MESSAGE,), daemon=True).start()
+            self._speaker = threading.Thread(target=self._say, args=(_MESSAGE,), daemon=True)
+            self._speaker.start()
         elif number == signal.SIGINT and now - self._asked_at > _SAME_PRESS_SECONDS:
             self._kill()
+
+    def finish(self) -> None:
+        """Wait until the message is out: a command that stops at once would end before it."""
+        if self._speaker is not None:
+            self._speaker.join(_SPEAKING_SECONDS)
 
     def _kill(self) -> None:
         try:
@@ -67,5 +75,6 @@ def stoppable(stop: Stoppable, say: Callable[[str], None]) -> Generator[None]:
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
+        handler.finish()
