@@ -24,7 +24,7 @@ from opdbench.graders.code import same_value
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import Sandbox
 
-LIMITS = Limits(wall_seconds=5.0)
+LIMITS = Limits(seconds=5.0)
 CALLS = [[n] for n in range(20)]
 TEMPLATES = (
     "def f(n):\n    return sum(i * {k} for i in range(n))\n",

@@ -64,7 +64,7 @@ def humaneval_rows(path: Path) -> list[dict]:
 def published_inputs(row: dict) -> list[list]:
     """Return the arguments with which the published test calls the canonical solution; some of them are drawn."""
     code = row["prompt"] + row["canonical_solution"] + "\n" + row["test"] + _RECORDER.format(name=row["entry_point"])
-    outcome = shared_sandbox().run_function(code, "recorded", [[]], Limits(wall_seconds=20.0))
+    outcome = shared_sandbox().run_function(code, "recorded", [[]], Limits(seconds=20.0))
     assert outcome.status == "done", row["task_id"]
     assert outcome.results[0].status == "done", row["task_id"]
     return outcome.results[0].value

@@ -8,7 +8,7 @@ import os
 import sys
 
 import sandbox_escapes
-from sandbox_host import descendants, parent_state, targets
+from sandbox_host import of_programs, parent_state, targets
 
 from opdbench.graders.code import _failure
 from opdbench.sandbox.protocol import Limits
@@ -16,8 +16,8 @@ from opdbench.sandbox.runner import Sandbox
 
 HONEST = "def f(x):\n    return 2 * x\n"
 CALLS, EXPECTED = [[3], [5]], [6, 10]
-SLOW = Limits(wall_seconds=10.0)
-SHORT = Limits(wall_seconds=0.5)
+SLOW = Limits(seconds=10.0)
+SHORT = Limits(seconds=0.5)
 FORGED = "import os, struct\nbody = {}\nos.write(3, struct.pack('>I', len(body)) + body)\nos._exit(0)"
 FILL = (
     "def f(x):\n    for n in range(8):\n"
@@ -198,7 +198,7 @@ def assert_stopped(sandbox, program, reason):
         found = verdict(sandbox, program, SHORT if reason == "limit" and "bytearray" not in program else SLOW)
         assert found is not None, "an attack was graded as correct"
         assert reason in (None, found), f"{found} instead of {reason}"
-    assert not any(descendants(pid) for pid in sandbox.pids)
+    assert not any(of_programs(pid) for pid in sandbox.pids)
     left = sandbox.run_function("import os\ndef f(x): return os.listdir('.') + os.listdir('/tmp')", "f", [[0]], SLOW)
     if "files" in sandbox.layers:
         assert left.results[0].value == []

@@ -177,6 +177,32 @@ ENDINGS = {
     "a generator at the end": (
         "def g():\n    try: yield 1\n    finally: print('closed')\nx = g()\nnext(x)\nprint('end')\n"
     ),
+    "a finaliser without a dictionary": (
+        "class D:\n    __slots__ = ()\n    def __del__(self): print('deleted')\nd = D()\nprint('end')\n"
+    ),
+    "a finaliser by inheritance": f"{_DELETED}class E(D): pass\nkept = [E(1)]\nprint('end')\n",
+    "a metaclass that hides a finaliser": (
+        "class M(type):\n    def __getattribute__(cls, name):\n        if name == '__del__': raise AttributeError\n"
+        "        return super().__getattribute__(name)\n"
+        "class D(metaclass=M):\n    def __del__(self): print('deleted')\nd = D()\nprint('end')\n"
+    ),
+    "a finaliser that is found late": (
+        "class D: pass\nd = D()\nD.__del__ = lambda self: print('deleted')\nprint('end')\n"
+    ),
+    "a weak reference that is told": (
+        "import weakref\nclass C: pass\nc = C()\nr = weakref.ref(c, lambda _: print('gone'))\nprint('end')\n"
+    ),
+    "a dictionary of weak references": (
+        "import weakref\nclass C: pass\nc, d = C(), weakref.WeakValueDictionary()\nd[1] = c\nprint('end')\n"
+    ),
+    "a coroutine at the end": (
+        "async def f():\n    try: await g()\n    finally: print('closed')\n"
+        "class A:\n    def __await__(self): yield\nasync def g(): await A()\nc = f()\nc.send(None)\nprint('end')\n"
+    ),
+    "a file that is not closed": "f = open(1, 'w', closefd=False)\nprint('end', flush=True)\nf.write('late\\n')\n",
+    "many objects": (
+        "class P:\n    def __init__(self, n): self.n = [n]\nx = [P(n) for n in range(20000)]\nprint(len(x))\n"
+    ),
     "weakref.finalize": "import weakref\nclass C: pass\nc = C()\nweakref.finalize(c, print, 'final')\nprint('end')\n",
     "a text stream of its own": (
         "import io, sys\nsys.stdout = io.TextIOWrapper(open(1, 'wb', closefd=False), write_through=False)\n"

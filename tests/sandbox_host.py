@@ -105,6 +105,21 @@ def descendants(pid):
     return found
 
 
+def of_programs(server):
+    """Return the ids of all processes below a fork server but for the keeper of its programs' namespace."""
+    return [pid for pid in descendants(server) if not _is_keeper(pid, server)]
+
+
+def _is_keeper(pid, server):
+    """Say whether a process is a server's child and number 1 of a namespace that the server is not in."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    values = {name: value.split() for name, value in (line.split(":", 1) for line in lines)}
+    return values["PPid"] == [str(server)] and values["NSpid"][-1:] == ["1"]
+
+
 def interpreter_for_everybody():
     """Return an interpreter that another user can start, or None; only root may ask."""
     for path in (os.path.realpath(sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"):

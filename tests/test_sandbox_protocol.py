@@ -53,8 +53,8 @@ def test_any_json_is_read_as_an_outcome(message):
 
 
 def test_only_errors_of_memory_are_memory():
-    ended = Reply("done", 1, b"1\n", b"Traceback\nMemoryError\n")
+    ended = Reply("done", 1, sent=b"1\n", errors=b"Traceback\nMemoryError\n")
     assert read_program(ended).status == "memory"
-    assert read_program(Reply("done", 0, b"1\n", ended.errors)).status == "done"
-    assert read_program(Reply("done", 1, b"1\n", b"ValueError: MemoryError\n")).status == "done"
+    assert read_program(Reply("done", 0, sent=b"1\n", errors=ended.errors)).status == "done"
+    assert read_program(Reply("done", 1, sent=b"1\n", errors=b"ValueError: MemoryError\n")).status == "done"
     assert read_program(Reply("crash", -9)).exit_code == -9

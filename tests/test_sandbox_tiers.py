@@ -18,7 +18,7 @@ from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import Sandbox, describe
 from opdbench.sandbox.server import ALLOW_UNSAFE
 
-ROOMY = Limits(wall_seconds=10.0)
+ROOMY = Limits(seconds=10.0)
 HONEST = "def f(x):\n    return 2 * x\n"
 # It leaves its group and its session, and takes back that the kernel ends it with its parent.
 DAEMON = (
@@ -58,7 +58,7 @@ def test_every_tier_runs_functions_and_programs(allowed, name):
 def test_nothing_outlives_a_server(allowed, name, how):
     script = (
         "import sys, threading, time\nfrom opdbench.sandbox.runner import Sandbox, Limits\n"
-        f"box = Sandbox(1, tiers=({name!r},))\nbox.layers\nwork = ({DAEMON!r}, '', Limits(wall_seconds=60.0))\n"
+        f"box = Sandbox(1, tiers=({name!r},))\nbox.layers\nwork = ({DAEMON!r}, '', Limits(seconds=60.0))\n"
         "threading.Thread(target=box.run_program, args=work, daemon=True).start()\n"
         "print(*box.pids, flush=True)\nsys.stdin.readline()\nbox.close()\n"
         "print('closed', flush=True)\nsys.stdin.read()\n"
@@ -101,7 +101,7 @@ def test_nothing_outlives_a_server(allowed, name, how):
 def test_nothing_is_left_of_a_parent_that_is_killed(allowed, name, work):
     script = (
         "import sys, threading\nfrom opdbench.sandbox.runner import Sandbox, Limits\n"
-        f"box = Sandbox(2, tiers=({name!r},))\nbox.layers\nwork = ({DAEMON!r}, '', Limits(wall_seconds=60.0))\n"
+        f"box = Sandbox(2, tiers=({name!r},))\nbox.layers\nwork = ({DAEMON!r}, '', Limits(seconds=60.0))\n"
         f"for _ in range({2 if work == 'a program' else 0}):\n"
         "    threading.Thread(target=box.run_program, args=work, daemon=True).start()\n"
         f"while len(box.pids) < {2 if work == 'a program' else 1}: pass\n"

@@ -70,7 +70,7 @@ class FunctionTests:
     def _run(self, problem: Problem, code: str) -> Judgement:
         """Run one program; samples of one problem with the same program share its verdict."""
         entry_point, tests = problem.target["entry_point"], problem.target["tests"]
-        limits = Limits(wall_seconds=self.timeout_seconds, memory_mb=self.memory_mb)
+        limits = Limits(seconds=self.timeout_seconds, memory_mb=self.memory_mb)
         try:
             outcome = shared_sandbox().run_function(code, entry_point, [test["args"] for test in tests], limits)
         except (TypeError, RecursionError):

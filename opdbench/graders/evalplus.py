@@ -52,7 +52,7 @@ class EvalPlus:
 
     Attributes:
         has_plus: Whether the inputs that evalplus added count, too.
-        timeout_seconds: Wall time of a run, besides what its canonical solution took.
+        timeout_seconds: Time of a run, besides what its canonical solution used.
         reference_factor: How many times the canonical solution's time is added to it.
         memory_mb: Memory of one process.
     """
@@ -128,7 +128,7 @@ class EvalPlus:
         return None
 
     def _limits(self, seconds: float) -> Limits:
-        return Limits(wall_seconds=seconds, memory_mb=self.memory_mb, output_bytes=OUTPUT_BYTES)
+        return Limits(seconds=seconds, memory_mb=self.memory_mb, output_bytes=OUTPUT_BYTES)
 
 
 def _source(target: Mapping[str, Any], rules: Rules, code: str) -> str:

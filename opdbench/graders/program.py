@@ -11,8 +11,7 @@ reproduced: a program that reads expected values out of the runner's frames, the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Literal
@@ -30,6 +29,7 @@ RULES = 1
 OUTPUT_BYTES = 64 << 20
 
 Semantics = Literal["program", "public"]
+_Run = Callable[[Case, Limits], running.Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class ProgramTests:
     process of its own under ``semantics="program"``. A problem without tests is ``ungraded``, never passed.
 
     Attributes:
-        timeout_seconds: Wall time of one test.
-        total_seconds: Wall time of all tests of a sample.
+        timeout_seconds: Time of one test.
+        total_seconds: Time of all tests of a sample.
         memory_mb: Memory of one process.
         semantics: How programs run; the module's text says what differs.
     """
@@ -104,11 +104,8 @@ class ProgramTests:
         """Return the reason of the first test that fails, or None."""
         if self.semantics == "public":
             answers = self._publicly(code, tests)
-        elif tests.entry_point is None:
-            answers = self._programs(with_imports(code, LIVECODEBENCH + LONG_INTEGERS), tests.cases)
         else:
-            source = with_imports(code, LIVECODEBENCH + LONG_INTEGERS)
-            answers = self._calls(running.program("function_of", source, tests.entry_point), tests.cases)
+            answers = self._one_by_one(_run_of(code, tests.entry_point), tests.cases)
         for answer, case in zip(answers, tests.cases, strict=True):
             reason = _reason(answer, case, is_call=tests.entry_point is not None)
             if reason:
@@ -116,22 +113,15 @@ class ProgramTests:
         return None
 
     def _limits(self, seconds: float) -> Limits:
-        return Limits(wall_seconds=seconds, memory_mb=self.memory_mb, output_bytes=OUTPUT_BYTES)
+        return Limits(seconds=seconds, memory_mb=self.memory_mb, output_bytes=OUTPUT_BYTES)
 
-    def _seconds(self) -> Iterator[float | None]:
-        """Yield what the next test may take, None once the sample has used up its time."""
-        end = time.monotonic() + self.total_seconds
-        while True:
-            left = end - time.monotonic()
-            yield min(float(self.timeout_seconds), left) if left > 0 else None
-
-    def _programs(self, source: str, cases: Sequence[Case]) -> Iterator[running.Answer]:
-        for case, seconds in zip(cases, self._seconds(), strict=False):
-            yield running.run_program(source, case.given, self._limits(seconds)) if seconds else _OUT_OF_TIME
-
-    def _calls(self, source: str, cases: Sequence[Case]) -> Iterator[running.Answer]:
-        for case, seconds in zip(cases, self._seconds(), strict=False):
-            yield running.run_calls(source, [case.given], self._limits(seconds))[0] if seconds else _OUT_OF_TIME
+    def _one_by_one(self, run: _Run, cases: Sequence[Case]) -> Iterator[running.Answer]:
+        """Yield the answer to each test, as long as the sample has time left."""
+        left = self.total_seconds
+        for case in cases:
+            answer = run(case, self._limits(min(self.timeout_seconds, left))) if left > 0 else _OUT_OF_TIME
+            left -= answer.seconds
+            yield answer
 
     def _publicly(self, code: str, tests: CodeTests) -> Sequence[running.Answer]:
         """Return the answers to all tests by one process, which has the time that the public runner gives it."""
@@ -146,6 +136,15 @@ class ProgramTests:
 
 
 _OUT_OF_TIME = running.Answer("total_limit")
+
+
+def _run_of(code: str, entry_point: str | None) -> _Run:
+    """Return what runs a program with one test, in a process of its own."""
+    source = with_imports(code, LIVECODEBENCH + LONG_INTEGERS)
+    if entry_point is None:
+        return lambda case, limits: running.run_program(source, case.given, limits)
+    caller = running.program("function_of", source, entry_point)
+    return lambda case, limits: running.run_calls(caller, [case.given], limits)[0]
 
 
 def _reason(answer: running.Answer, case: Case, *, is_call: bool) -> str | None:

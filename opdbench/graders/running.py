@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,14 @@ from opdbench.sandbox.runner import shared_sandbox
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one test gave: ``done`` with a value, or the reason why there is none."""
+    """What one test gave: ``done`` with a value, or the reason why there is none.
+
+    ``seconds`` is what counted against the time limit of the process that gave it, all its tests together.
+    """
 
     status: str
     value: Any = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 CodeOf = Callable[[Problem, Sample], str | None]
@@ -75,8 +79,8 @@ def run_calls(source: str, calls: Sequence[Sequence[Any]], limits: Limits) -> li
     """
     outcome = shared_sandbox().run_function(source, "answer", calls, limits)
     if outcome.status != "done":
-        return [Answer(outcome.status)] * len(calls)
-    return [Answer(result.status, result.value) for result in outcome.results]
+        return [Answer(outcome.status, seconds=outcome.seconds)] * len(calls)
+    return [Answer(result.status, result.value, outcome.seconds) for result in outcome.results]
 
 
 def run_program(source: str, stdin: str, limits: Limits) -> Answer:
@@ -87,9 +91,9 @@ def run_program(source: str, stdin: str, limits: Limits) -> Answer:
     """
     storable = stdin.encode("utf-8", "replace").decode()  # JSON can hold halves of characters, a stdin cannot
     outcome = shared_sandbox().run_program(source, storable, limits)
-    if outcome.status != "done":
-        return Answer(outcome.status)
-    return Answer("exit") if outcome.exit_code else Answer("done", outcome.stdout.decode("utf-8", "replace"))
+    if outcome.status == "done" and outcome.exit_code == 0:
+        return Answer("done", outcome.stdout.decode("utf-8", "replace"), outcome.seconds)
+    return Answer("exit" if outcome.status == "done" else outcome.status, seconds=outcome.seconds)
 
 
 def opened(answer: Answer) -> Answer:

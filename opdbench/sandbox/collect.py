@@ -1,12 +1,13 @@
-"""Reads what a program sends until it has ended or a limit is reached; the clock is here, outside the program."""
+"""Reads what a program sends until it has ended or a limit is reached."""
 
 from __future__ import annotations
 
 import os
 import select
-import time
+import signal
 from collections.abc import Callable, Sequence
 
+from opdbench.sandbox.clock import Clock
 from opdbench.sandbox.protocol import HEADER
 
 PIECE_BYTES = 1 << 16
@@ -56,14 +57,35 @@ class TailSink(Sink):
         return None
 
 
-def watch(child: int, sinks: Sequence[Sink], jobs: int, wall_seconds: float, end_rest: Callable[[], None]) -> str:
+class Running:
+    """A program's first process, until nothing is left of the program.
+
+    Args:
+        pid: The process, forked by this one.
+        clock: Its time.
+        end_rest: Ends and collects all other processes of the program.
+    """
+
+    def __init__(self, pid: int, clock: Clock, end_rest: Callable[[], None]) -> None:
+        self.pid, self.clock, self._end_rest = pid, clock, end_rest
+        self._status: int | None = None
+
+    def end(self) -> int:
+        """End the program, and return the status of its first process as ``os.waitpid`` does."""
+        if self._status is None:
+            self.clock.look()
+            os.kill(self.pid, signal.SIGKILL)
+            self._status = os.waitpid(self.pid, 0)[1]
+            self._end_rest()
+        return self._status
+
+
+def watch(running: Running, sinks: Sequence[Sink], jobs: int) -> str:
     """Return how a program ended: ``limit``, ``overflow``, ``done`` by its message, or ``ended`` by itself.
 
-    ``end_rest`` is called once when the process ``child`` has ended and must end all others that could still write.
     The server ends if ``jobs`` hangs up: nobody waits for the answer.
     """
-    deadline = time.monotonic() + wall_seconds
-    handle = os.pidfd_open(child)
+    handle = os.pidfd_open(running.pid)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.register(jobs, 0)
@@ -71,31 +93,24 @@ def watch(child: int, sinks: Sequence[Sink], jobs: int, wall_seconds: float, end
     for descriptor in waiting:
         poll.register(descriptor, select.POLLIN)
     try:
-        return _watch(poll, handle, waiting, jobs, deadline, end_rest)
+        return _watch(poll, handle, waiting, jobs, running)
     finally:
         os.close(handle)
 
 
-def _watch(
-    poll: select.poll,
-    handle: int,
-    waiting: dict[int, Sink],
-    jobs: int,
-    deadline: float,
-    end_rest: Callable[[], None],
-) -> str:
+def _watch(poll: select.poll, handle: int, waiting: dict[int, Sink], jobs: int, running: Running) -> str:
     has_ended = False
     while waiting or not has_ended:
-        left = deadline - time.monotonic()
-        ready = {descriptor for descriptor, _ in poll.poll(left * 1000)} if left > 0 else set[int]()
-        if not ready:
+        left = None if has_ended else running.clock.left()
+        if left == 0:
             return "limit"
+        ready = {descriptor for descriptor, _ in poll.poll(left and left * 1000)}
         if jobs in ready:
             os._exit(0)
         if handle in ready:
             has_ended = True
             poll.unregister(handle)
-            end_rest()
+            running.end()  # and with it all others that could still write
         for descriptor in ready & waiting.keys():
             if how := _read(poll, waiting, descriptor):
                 return how

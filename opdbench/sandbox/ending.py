@@ -1,19 +1,22 @@
 """Ends a program's interpreter where Python would go on to take its own internals apart.
 
 Until then everything is Python's own: threads are joined, exit functions run, modules and objects of the program are
-finalised in Python's order. What the server has loaded is left out of that, and when all of the program is gone the
-process ends at once with the code that Python would have given. That is worth two thirds of what a small program costs.
-Where the code is not certain (an interrupt, a hook for errors, output that cannot be written), Python ends as it will.
+finalised in Python's order, if any of them could notice. What the server has loaded is left out of that, and when all
+of the program is gone the process ends at once with the code that Python would have given. That is worth two thirds of
+what a small program costs. Where the code is not certain (an interrupt, a hook for errors, output that cannot be
+written), Python ends as it will.
 """
 
 from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import sys
 import types
 import typing
+import weakref
 
 _MODULE = "_ending"
 _NEVER_LEFT_OUT = ("sys", "builtins", "__main__")
@@ -52,9 +55,11 @@ class Ending:
             self._code = 1
 
     def _prepare(self) -> None:
-        """Hide what the server has loaded from finalisation, and put an object at its end."""
+        """End, or hide what the server has loaded from finalisation and put an object at its end."""
         if self._code is None or not _can_flush():
             return
+        if not _is_noticed():
+            os._exit(self._code)
         last = types.ModuleType(_MODULE)
         last.__dict__["last"] = _Last(self._code)
         modules = [item for item in sys.modules.items() if item[0] not in self._loaded]
@@ -63,6 +68,26 @@ class Ending:
         # Python clears what is left of modules from the newest to the oldest.
         sys.modules[_MODULE] = last
         sys.modules.update(modules)
+
+
+def _is_noticed() -> bool:
+    """Say whether something of the program could notice that it is finalised: it has a finaliser, or is watched.
+
+    Generators, files and others of Python's own types have a finaliser, too. What the server has loaded is not looked
+    at: it is frozen. Nor is anything that the collector does not track, but for its class, which it does.
+    """
+    things = gc.get_objects()
+    watched = (thing for thing in things if isinstance(thing, weakref.ref))
+    kinds = {type(thing) for thing in things} | {thing for thing in things if isinstance(thing, type)}
+    return any(map(_has_finaliser, kinds)) or any(weakref.ref.__callback__.__get__(one) for one in watched)
+
+
+def _has_finaliser(kind: type) -> bool:
+    try:
+        type.__getattribute__(kind, "__del__")  # not by a metaclass of the program
+    except AttributeError:
+        return False
+    return True
 
 
 def _exit_code(code: typing.Any) -> int | None:

@@ -15,8 +15,10 @@ import signal
 import struct
 import typing
 
-from opdbench.sandbox import calibration, guard, kernel, layers, reap, script
-from opdbench.sandbox.collect import FrameSink, Sink, TailSink, watch
+from opdbench.sandbox import calibration, guard, kernel, layers, script
+from opdbench.sandbox.clock import Clock
+from opdbench.sandbox.collect import FrameSink, Running, Sink, TailSink, watch
+from opdbench.sandbox.family import start_family
 from opdbench.sandbox.place import Place
 from opdbench.sandbox.program import answer_calls, rehearse, silence
 from opdbench.sandbox.protocol import HEADER, Limits, Plain, pack, read_message, write_all
@@ -26,14 +28,24 @@ from opdbench.sandbox.starting import settings_from
 PRELOADED = (
     "bisect collections copy datetime decimal fractions functools heapq itertools math operator re string typing"
 )
-_STATUS = struct.Struct("i")
+_NUMBER = struct.Struct("i")
+_ENDED_BY: dict[int, str] = {signal.SIGKILL: "killed", signal.SIGXCPU: "limit"}
+
+
+class Watched(typing.NamedTuple):
+    """How a program ended, the status of its first process, and the seconds that it used."""
+
+    how: str
+    status: int
+    seconds: float
 
 
 class Ended(typing.NamedTuple):
-    """How a program ended, its exit code where it has one, what it sent, and the end of its errors."""
+    """How a program ended, its exit code where it has one, its seconds, what it sent, and the end of its errors."""
 
     how: str
     exit_code: int | None
+    seconds: float
     sent: bytes
     errors: bytes
 
@@ -63,11 +75,10 @@ class Server:
     """Runs one program at a time and leaves nothing of it behind."""
 
     def __init__(self, tier: str, root: str, jobs: int, stage: script.Stage) -> None:
-        self._has_room = tier != layers.UNSAFE
         self._tier, self._jobs, self._stage = tier, jobs, stage
-        self._namespaces = layers.program_namespaces()
+        self._family = start_family(is_first=tier != layers.UNSAFE)
         self._place = Place(tier, root)
-        # A page that the program cannot reach: it says whether the layers held before the program began.
+        # A page that the program cannot reach: it says that the layers held and the program began, and its number.
         self._page = mmap.mmap(-1, mmap.PAGESIZE)
         self._held: list[str] = []
 
@@ -83,7 +94,8 @@ class Server:
             if isinstance(ended, script.Script):
                 return ended
             is_clean = self._place.renew()
-            reply = {"how": ended.how, "exit_code": ended.exit_code, "is_last": not is_clean}
+            reply = {"how": ended.how, "exit_code": ended.exit_code, "seconds": ended.seconds}
+            reply["is_last"] = not is_clean
             write_all(replies, pack(reply) + _frame(ended.sent) + _frame(ended.errors))
             if not is_clean:
                 break
@@ -96,7 +108,7 @@ class Server:
         return self._run_script(job) if "stdin" in job else self._run_function(job)
 
     def _run_function(self, job: dict[str, Plain]) -> Ended:
-        """Call the function of a program in a process that is the first of its namespaces."""
+        """Call the function of a program."""
         limits = Limits(**job["limits"])
         ready = self._ready(limits)
         reader, writer = os.pipe()
@@ -111,43 +123,44 @@ class Server:
                 os._exit(1)
         os.close(writer)
         sink = FrameSink(reader, limits.output_bytes)
-        how = self._watch(child, [sink], limits)
+        watched = self._watch(child, [sink], limits)
         os.close(reader)
-        sent = bytes(sink.data) if how == "done" else b""
-        return self._judge("crash" if how == "ended" else how, None, sent, b"")
+        how = "crash" if watched.how == "ended" else watched.how
+        return self._judge(Ended(how, None, watched.seconds, bytes(sink.data) if how == "done" else b"", b""))
 
     def _run_script(self, job: dict[str, Plain]) -> Ended | script.Script:
-        """Run a program as a file, below a process that waits for it: a first process ignores its own signals."""
+        """Run a program as a file."""
         limits = Limits(**job["limits"])
         ready, source = self._ready(limits), script.as_source(job["code"])
         self._place.write(source)
         given = script.input_file(job["stdin"])
-        (output, out), (errors, err), (status, tell) = os.pipe(), os.pipe(), os.pipe()
+        (output, out), (errors, err) = os.pipe(), os.pipe()
         child = self._fork()
         if child == 0:
-            if program := os.fork():
-                _tell_end(program, tell)
             self._become_program(ready)
             script.redirect((given, out, err))
             return self._stage.prepare(source, self._place.path)
-        for descriptor in (given, out, err, tell):
+        for descriptor in (given, out, err):
             os.close(descriptor)
         sinks = [Sink(output, limits.output_bytes), TailSink(errors)]
-        how = self._watch(child, sinks, limits)
-        told = os.read(status, _STATUS.size)
-        for descriptor in (output, errors, status):
+        watched = self._watch(child, sinks, limits)
+        for descriptor in (output, errors):
             os.close(descriptor)
-        exit_code = os.waitstatus_to_exitcode(_STATUS.unpack(told)[0]) if how == "ended" and told else None
-        how = _how(exit_code) if how == "ended" else how
-        return self._judge(how, exit_code, bytes(sinks[0].data), bytes(sinks[1].data))
+        exit_code = os.waitstatus_to_exitcode(watched.status) if watched.how in ("ended", "killed") else None
+        how = watched.how if watched.how != "ended" else "crash" if os.WIFSIGNALED(watched.status) else "done"
+        return self._judge(Ended(how, exit_code, watched.seconds, *(bytes(sink.data) for sink in sinks)))
 
-    def _judge(self, how: str, exit_code: int | None, sent: bytes, errors: bytes) -> Ended:
+    def _judge(self, ended: Ended) -> Ended:
         """Report a program that never began because a layer failed; only the page can say so."""
-        return Ended(how, exit_code, sent, errors) if self._page[0] or how == "limit" else Ended("lost", None, b"", b"")
+        return ended if self._number() or ended.how in ("limit", "killed") else Ended("lost", None, 0.0, b"", b"")
+
+    def _number(self) -> int:
+        """Return the program's process id as it sees it, 0 before it began."""
+        return _NUMBER.unpack_from(self._page)[0]
 
     def _fork(self) -> int:
-        self._page[0] = 0
-        child = os.fork() if self._namespaces is None else kernel.fork_into(self._namespaces)
+        _NUMBER.pack_into(self._page, 0, 0)
+        child = self._family.fork()
         if child:
             self._place.close_ruleset()
         return child
@@ -166,26 +179,23 @@ class Server:
         kernel.die_with_parent()  # after the layers, because a change of user withdraws it
         if held != self._held:
             os._exit(1)
-        self._page[0] = 1
+        _NUMBER.pack_into(self._page, 0, os.getpid())
         self._page.close()
         gc.enable()
 
-    def _watch(self, child: int, sinks: list[Sink], limits: Limits) -> str:
-        """Return how a program ended; the first process of a namespace is ``killed`` by nobody inside it."""
-        status = 0
+    def _watch(self, child: int, sinks: list[Sink], limits: Limits) -> Watched:
+        """Return how a program ended; nothing of it is left then."""
+        running = Running(child, Clock(child, limits.seconds, self._is_single), self._family.end)
         try:
-            how = watch(child, sinks, self._jobs, limits.wall_seconds, self._end_rest)
+            how = watch(running, sinks, self._jobs)
         finally:
-            if self._namespaces is None:
-                reap.kill_descendants(is_first=self._has_room)
-            else:  # the kernel ends and collects all of the namespace before its first process is a zombie
-                os.kill(child, signal.SIGKILL)
-                status = os.waitpid(child, 0)[1]
-        return "killed" if how == "ended" and os.waitstatus_to_exitcode(status) == -signal.SIGKILL else how
+            status = running.end()
+        if how == "ended" and os.WIFSIGNALED(status):
+            how = _ENDED_BY.get(os.WTERMSIG(status), how)
+        return Watched(how, status, running.clock.used)
 
-    def _end_rest(self) -> None:
-        if self._namespaces is None:
-            reap.kill_descendants(is_first=self._has_room)
+    def _is_single(self) -> bool:
+        return self._family.is_single(self._number())
 
     def _probe(self) -> None:
         """Find the inner layers that hold on this machine, and check that programs can import."""
@@ -204,21 +214,6 @@ class Server:
             raise ChildProcessError("what looked for the layers has ended early: none of them is known to hold")
         self._held = os.read(reader, 1000).decode().split()
         os.close(reader)
-
-
-def _tell_end(program: int, tell: int) -> typing.NoReturn:
-    """Wait for a program, pass on its status, and end with all that it has started."""
-    kernel.die_with_parent()
-    status = os.waitpid(program, 0)[1]
-    os.write(tell, _STATUS.pack(status))
-    os._exit(0)
-
-
-def _how(exit_code: int | None) -> str:
-    """Return how a program ended by itself; None is the code where even the process that waits for it has ended."""
-    if exit_code is None or exit_code == -signal.SIGKILL:
-        return "killed"
-    return "done" if exit_code >= 0 else "crash"
 
 
 def _frame(data: bytes) -> bytes:

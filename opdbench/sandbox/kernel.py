@@ -101,6 +101,27 @@ def fork_into(namespaces: int) -> int:
     return pid
 
 
+def unshare(namespaces: int) -> None:
+    """Move this process, or of process ids those that it forks from now on, into new namespaces.
+
+    Raises:
+        OSError: the kernel or the container refuses.
+    """
+    _check("unshare", _libc.unshare(ctypes.c_int(namespaces)))
+
+
+def processor_clock(pid: int) -> int:
+    """Return the clock of the processor time that a process and its threads have used, for ``time.clock_gettime``.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    clock = ctypes.c_int32()
+    if error := _libc.clock_getcpuclockid(ctypes.c_int(pid), ctypes.byref(clock)):
+        raise OSError(error, f"clock_getcpuclockid: {os.strerror(error)}")
+    return clock.value
+
+
 def write_user_map(pid: int, lines: str) -> None:
     """Map users and groups of the user namespace that process ``pid`` was forked into.
 

@@ -44,7 +44,7 @@ def bounds(limits: Limits) -> tuple[tuple[int, tuple[int, int]], ...]:
     """Return the bounds of memory, processor time, file size, processes and open files; no core dumps."""
     wanted = {
         resource.RLIMIT_AS: limits.memory_mb << 20,
-        resource.RLIMIT_CPU: int(limits.wall_seconds) + 2,
+        resource.RLIMIT_CPU: int(limits.seconds) + 2,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NPROC: limits.num_processes,
         resource.RLIMIT_NOFILE: limits.num_files,
@@ -54,7 +54,9 @@ def bounds(limits: Limits) -> tuple[tuple[int, tuple[int, int]], ...]:
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        found.append((kind, (bound, bound)))
+        # A second between the two, so that the signal says that it was the time.
+        last = bound + 1 if kind == resource.RLIMIT_CPU and bound == value else bound
+        found.append((kind, (bound, last)))
     return tuple(found)
 
 
@@ -119,24 +121,3 @@ def absent(active: Sequence[str]) -> list[str]:
     """Return the layers that a machine lacks; other tiers than the active one and ``unsafe`` are no lack."""
     inner = [name for name, _ in INNER if name not in active]
     return inner if "files" in active else [*TIERS["namespaces"], *inner]
-
-
-def program_namespaces() -> int | None:
-    """Return the namespaces that every program can have of its own; None where the kernel grants none.
-
-    Never users for root: its programs could not become nobody there.
-    """
-    own = kernel.NEW_PIDS | kernel.NEW_IPC
-    for flags in (own, own | kernel.NEW_USERS) if os.getuid() else (own,):
-        try:
-            child = kernel.fork_into(flags)
-        except OSError:
-            continue
-        if child == 0:
-            os._exit(0 if os.getpid() == 1 else 1)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            raise ChildProcessError("what looked for namespaces was killed: whether there are any is not known")
-        if status == 0:
-            return flags
-    return None

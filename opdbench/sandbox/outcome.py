@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from opdbench.sandbox.protocol import Plain, decode, unpack
@@ -36,6 +36,7 @@ class Outcome:
         exit_code: Of ``run_program``: Python's exit code, negative for a signal; None if the program was ended.
         stdout: Of ``run_program``: the bytes that were written, up to the limit.
         stderr: Of ``run_program``: the last bytes of the errors, for people.
+        seconds: What counted against the time limit (``clock``), on the machine that limits are stated for.
     """
 
     status: Status
@@ -43,6 +44,7 @@ class Outcome:
     exit_code: int | None = None
     stdout: bytes = b""
     stderr: bytes = b""
+    seconds: float = field(default=0.0, compare=False)
 
 
 def read_calls(reply: Reply, num_calls: int) -> Outcome:
@@ -56,7 +58,7 @@ def read_calls(reply: Reply, num_calls: int) -> Outcome:
         results = tuple(_read_result(item) for item in message["results"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return Outcome("invalid_output")
-    return Outcome("done", results) if len(results) == num_calls else Outcome("invalid_output")
+    return Outcome("done", results, seconds=reply.seconds) if len(results) == num_calls else Outcome("invalid_output")
 
 
 def _read_result(item: Plain) -> CallResult:
@@ -69,7 +71,7 @@ def read_program(reply: Reply) -> Outcome:
     status = _SCRIPT_STATUSES[reply.how]
     if reply.exit_code == 1 and _last_line(reply.errors).startswith(b"MemoryError"):
         status = "memory"
-    return Outcome(status, (), reply.exit_code, reply.sent, reply.errors)
+    return Outcome(status, (), reply.exit_code, reply.sent, reply.errors, reply.seconds)
 
 
 def _last_line(errors: bytes) -> bytes:

@@ -21,9 +21,12 @@ Plain = Any
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use, all its calls together; every process of it gets the memory and CPU limits."""
+    """What one program may use, all its calls together; every process of it gets the memory limit.
 
-    wall_seconds: float = 2.0
+    ``seconds`` are those of ``clock``, on the machine that limits are stated for.
+    """
+
+    seconds: float = 2.0
     memory_mb: int = 512
     output_bytes: int = 8 << 20
     file_bytes: int = 16 << 20

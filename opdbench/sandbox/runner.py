@@ -34,7 +34,9 @@ log = logging.getLogger(__name__)
 
 MAX_SERVERS = 8
 ATTEMPTS = 8
-"""How often a program runs whose processes are killed; after that it is to blame."""
+"""How often a program runs that is killed; after that it is to blame."""
+SERVER_ATTEMPTS = 30
+"""How often it runs beside that where its server ends with it, which a program cannot bring about."""
 CLOSE_ATTEMPTS = 3  # a program that is just being killed may still write into its folder
 
 
@@ -101,7 +103,8 @@ class Sandbox:
     ) -> Outcome:
         """Run a program and call its function once per element of ``calls``, in one process, in order.
 
-        A program that is killed, or whose server is, runs again; after ``ATTEMPTS`` of them its status is ``crash``.
+        A program that is killed, or whose server is, runs again; after ``ATTEMPTS`` or ``SERVER_ATTEMPTS`` of them its
+        status is ``crash``.
 
         Raises:
             TypeError: an argument is not of a built-in type.
@@ -135,29 +138,31 @@ class Sandbox:
 
     def _attempt(self, job: dict[str, Plain], limits: Limits) -> Reply:
         """Run a job, again if something killed it: a verdict is for what a program does, not for what is done to it."""
-        num_closed, reply = self._num_closed, _KILLED
-        for _ in range(ATTEMPTS):
+        num_closed, reply = self._num_closed, _SERVER_ENDED
+        left = {"killed": ATTEMPTS, "lost": ATTEMPTS, _SERVER_ENDED.how: SERVER_ATTEMPTS}
+        while left.get(reply.how):
             with self._lend() as server:
                 reply = self._ask(server, job, limits)
-            if reply is _KILLED and self._num_closed != num_closed:
+            if reply is _SERVER_ENDED and self._num_closed != num_closed:
                 raise GradingError("the sandbox was closed while it ran a program")
-            if reply.how not in ("killed", "lost"):
+            if reply.how not in left:
                 return reply
+            left[reply.how] -= 1
         if reply.how == "lost":
             raise GradingError("a layer of the sandbox that held at the start fails now; run `opdbench doctor`")
         return dataclasses.replace(reply, how="crash")
 
     def _ask(self, server: Server, job: dict[str, Plain], limits: Limits) -> Reply:
         """Let a server run a job; a server that ends with it is discarded."""
-        scaled = dataclasses.replace(limits, wall_seconds=limits.wall_seconds * self._factor_of(server))
+        scaled = dataclasses.replace(limits, seconds=limits.seconds * self._factor_of(server))
         try:
-            reply = server.run(job | {"limits": scaled.to_json()}, scaled.wall_seconds)
+            reply = server.run(job | {"limits": scaled.to_json()}, scaled.seconds)
         except (OSError, ValueError):
             self._discard(server)
-            return _KILLED
+            return _SERVER_ENDED
         if server.has_ended:
             self._discard(server)
-        return reply
+        return dataclasses.replace(reply, seconds=reply.seconds / self._factor_of(server))
 
     def _factor_of(self, server: Server) -> float:
         with self._lock:
@@ -208,7 +213,7 @@ class Sandbox:
         server.close()
 
 
-_KILLED = Reply("killed")
+_SERVER_ENDED = Reply("server ended")
 
 
 def _storable(code: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from opdbench.errors import GradingError
+from opdbench.sandbox.clock import PATIENCE
 from opdbench.sandbox.protocol import HEADER, Plain, pack, read_message
 from opdbench.sandbox.starting import ENVIRONMENT, FLAGS, Settings, boot
 
@@ -45,11 +46,13 @@ class Reply:
 
     ``done``, ``limit``, ``overflow``, ``crash``; ``killed``, where something outside may have done that, or its server
     ended with it; ``lost``, where it never began.
-    ``sent`` is the message of a function or what a program printed; ``errors`` the end of standard error.
+    ``seconds`` is the time that counts against the limit; ``sent`` the message of a function or what a program printed;
+    ``errors`` the end of standard error.
     """
 
     how: str
     exit_code: int | None = None
+    seconds: float = 0.0
     sent: bytes = b""
     errors: bytes = b""
 
@@ -104,8 +107,12 @@ class Server:
         assert self._process.stdout
         return self._process.stdout
 
-    def run(self, job: Plain, wall_seconds: float) -> Reply:
+    def run(self, job: Plain, seconds: float) -> Reply:
         """Return how a program ended and what it sent; ``has_ended`` says if the server ends with it.
+
+        Args:
+            job: The program with its limits.
+            seconds: The limit of its time.
 
         Raises:
             OSError, ValueError, TimeoutError: the server itself died or hangs.
@@ -113,9 +120,10 @@ class Server:
         assert self._process.stdin
         self._process.stdin.write(pack(job))
         self._process.stdin.flush()
-        header = self._read(time.monotonic() + wall_seconds + GRACE_SECONDS)
+        header = self._read(time.monotonic() + PATIENCE * seconds + GRACE_SECONDS)
         self.has_ended = bool(header["is_last"])
-        return Reply(header["how"], header["exit_code"], *(_read_frame(self._output.fileno()) for _ in range(2)))
+        sent, errors = (_read_frame(self._output.fileno()) for _ in range(2))
+        return Reply(header["how"], header["exit_code"], header["seconds"], sent, errors)
 
     def _read(self, deadline: float) -> dict[str, Any]:
         if not select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))[0]:
