@@ -34,6 +34,7 @@ class Clock:
 
     def __init__(self, pid: int, seconds: float, is_single: Callable[[], bool]) -> None:
         self._clock, self._seconds, self._is_single = kernel.processor_clock(pid), seconds, is_single
+        self._was_single = True
         self.used = self._worked = 0.0
         self._started = self._looked = time.monotonic()
         self._due = self._started + self._step()
@@ -42,6 +43,8 @@ class Clock:
         """Look if it is time to, and return the seconds until the next look; 0 when the program's time is over."""
         if time.monotonic() >= self._due:
             self.look()
+            # Every time, so that nobody can go through all process ids between two looks.
+            self._was_single = self._was_single and self._is_single()
         return 0.0 if self._is_over() else max(self._due - self._looked, _MIN_STEP_SECONDS)
 
     def look(self) -> None:
@@ -59,4 +62,4 @@ class Clock:
         passed = self._looked - self._started
         if self.used >= self._seconds or passed >= PATIENCE * self._seconds:
             return True
-        return passed >= self._seconds and not self._is_single()
+        return passed >= self._seconds and not self._was_single
