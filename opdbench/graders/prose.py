@@ -63,7 +63,8 @@ def closing_answer(text: str, quotes_option: Callable[[str, str], bool]) -> str 
 
     It must be complete and say which option "is" it, by its letter in brackets, by "option", or with its own text.
     """
-    sentence = _SENTENCE_END.split(text[-MAX_SENTENCE:].strip().rpartition("\n")[2])[-1]
+    end = re.sub(r":\s+", ": ", text[-MAX_SENTENCE:]).strip()
+    sentence = _SENTENCE_END.split(end.rpartition("\n")[2])[-1]
     if not sentence.endswith((".", "!", ")", "]", "}", '"', "$")):
         return None
     quoted = _QUOTES.search(sentence)
