@@ -229,6 +229,17 @@ def test_a_file_of_unknown_rows_alone_fails(tmp_path, capsys) -> None:
     assert "no line of the file names a problem" in capsys.readouterr().err
 
 
+def test_why_samples_could_not_be_graded_is_said(tmp_path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = replace(TASK, problem=lambda row: Problem(row["id"], "?", "many"))
+    monkeypatch.setattr(registry, "load", lambda kind, id: odd)
+    path = jsonl(tmp_path / "a.jsonl", [own(f"p{n}", 0, box(n)) for n in range(3)])
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "--from-samples", str(path)])
+    assert ended.value.code == 1
+    assert "3 samples could not be graded" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "invalid_problem (3)" in said
+
+
 def test_answers_to_private_tasks_are_withheld(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [own(f"p{n}", 0, box(n + 1)) for n in range(3)]
     assert [grade["answer"] for grade in score(tmp_path, rows).to_json()["grades"]] == ["1", "2", "3"]

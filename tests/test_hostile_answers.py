@@ -58,6 +58,7 @@ CHECKED = {"instruction_id_list": ["count:numbers"], "kwargs": [{"N": 3}]}
     [
         (BoxedInteger(), "204"),
         (Choice("ABCDEFGHIJ"), "A"),
+        (Choice("ABCDEFGHIJ", prose=True), "A"),
         (Instructions(), CHECKED),
         (GSM8K.grader, "203"),
         (AMO_BENCH.grader, "203"),
@@ -86,6 +87,7 @@ def test_no_grader_raises(parts) -> None:
     text = "".join(parts)
     assert grade(BoxedInteger(), "204", text) in ("correct", "wrong", "truncated")
     assert grade(Choice(), "A", text) in ("correct", "wrong", "truncated")
+    assert grade(Choice(prose=True), "A", text) in ("correct", "wrong", "truncated")
 
 
 REASONING = ["First 1 + 1 = 2.", r"Perhaps \boxed{7}.", "Then 3.", "So on."]

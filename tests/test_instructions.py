@@ -148,8 +148,8 @@ def test_only_missing_data_of_nltk_are_missing_data(monkeypatch: pytest.MonkeyPa
 
         return SimpleNamespace(sent_tokenize=tokenize)
 
-    monkeypatch.setitem(sys.modules, "nltk", tokenizer(LookupError("Resource punkt_tab not found")))
-    with pytest.raises(CannotScoreError, match="no_nltk_data"):
+    monkeypatch.setitem(sys.modules, "nltk", tokenizer(LookupError("Resource \x1b[93mpunkt_tab\x1b[0m not found")))
+    with pytest.raises(CannotScoreError, match=r"no_nltk_data:punkt_tab$"):
         sentences("Go.")
     monkeypatch.setitem(sys.modules, "nltk", tokenizer(KeyError("bug")))
     with pytest.raises(KeyError):

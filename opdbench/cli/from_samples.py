@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ def _end(grades: Sequence[Grade]) -> None:
     if not known:
         text.note("no line of the file names a problem of its task; were they made from another version of the data?")
         raise typer.Exit(1)
-    if any(grade.verdict == "ungraded" for grade in known):
-        text.note("some samples could not be graded, so their scores are undefined")
+    if lacking := Counter(grade.reason for grade in known if grade.verdict == "ungraded"):
+        why = ", ".join(f"{reason} ({count})" for reason, count in lacking.most_common(MAX_NAMED))
+        text.note(f"{lacking.total()} samples could not be graded, so the scores of their tasks are undefined: {why}")
         raise typer.Exit(1)
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from opdbench.graders.boxed import boxed_answer
 from opdbench.graders.extract import final_text
 from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, missing
-from opdbench.graders.normalise import MAX_ANSWER, normalise
+from opdbench.graders.normalise import MAX_ANSWER
+from opdbench.graders.option_text import plain, quotes_option, without_option
+from opdbench.graders.prose import before_other_questions, closing_answer
 from opdbench.records import Grade, Problem, Sample
 
 RULES = 2
+PROSE_RULES = 1
 
 _ANSWER = re.compile(r"(?i)\banswer\b(?:\s++is\b\s*+:?|\s*+[:=])\s*+(?=(?P<said>[^\n]{1,200}))")
 MAX_STATED = 20
 """Last statements of an answer that are read: a hostile completion costs no more."""
 _LEAD = re.compile(r"(?i)^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*")
-_COMMAND = re.compile(r"\\[A-Za-z]+\s*")
 _WORD = re.compile(r"\b[AI](?= (?!or\b|and\b)[a-z]{2,})|\bI(?=\s*,\s*I[IV])")
 """The article, and the pronoun or numeral ("I think", "I only", "I, II")."""
+_SYMBOL = re.compile(r"H(?=\+)|[A-Z](?=-[a-z])|A(?= \d+-[a-z])|(?<=\bof )[A-Z](?=\. [a-z])")
+"""A letter that is a symbol or an article in prose: "H+", "B-cells", "A 12-year-old", "a strain of E. coli"."""
 _NUMERALS = re.compile(r"\b(?:II|III|IV|VI{0,3}|IX)\b")
 
 
@@ -31,14 +36,18 @@ class Choice:
     A box decides before "Answer: X", the last one before earlier ones, where they name an option: the value of a
     calculation does not. An answer that names more than one option is wrong. Letters in an option's own text name no
     option ("C. Both A and B", where the prompt says so).
+
+    With ``prose``, what follows a stated option from a line on that turns to other questions does not count, and where
+    no box and no "Answer: X" names an option, the last sentence may ("Therefore, the best choice is (C).").
     """
 
     letters: str = "ABCD"
+    prose: bool = False
 
     @property
     def id(self) -> str:
-        """Name, rule version and letters."""
-        return f"choice/{RULES}[{self.letters}]"
+        """Name, rule version and letters, and the version of what is read in prose."""
+        return f"choice/{RULES}[{self.letters}]" + (f"+prose/{PROSE_RULES}" if self.prose else "")
 
     def gold(self, problem: Problem) -> str:
         """Return a completion that says the gold answer."""
@@ -52,7 +61,7 @@ class Choice:
     def _judge(self, problem: Problem, sample: Sample) -> Judgement:
         if not isinstance(problem.target, str) or len(problem.target) != 1 or problem.target not in self.letters:
             return INVALID_PROBLEM
-        answers = stated_answers(sample.text, problem.prompt)
+        answers = self._answers(sample.text, problem.prompt)
         if not answers:
             return missing(sample)
         read = ((answer, self._options(answer[:MAX_ANSWER], problem.prompt)) for answer in answers)
@@ -63,41 +72,35 @@ class Choice:
             return Judgement("wrong", "no_option", answer)
         return Judgement("correct" if options == {problem.target} else "wrong", "option", answer)
 
+    def _answers(self, text: str, prompt: str) -> list[str]:
+        """Return all that states an answer, what counts most first."""
+        final = final_text(text)
+        if not self.prose or final is None:
+            return stated_answers(text, prompt)
+        return self._said(before_other_questions(final, prompt, partial(self._states_option, prompt)), prompt)
+
+    def _said(self, text: str, prompt: str) -> list[str]:
+        closing = closing_answer(text.replace("*", ""), partial(quotes_option, prompt))
+        return [*stated_answers(text, prompt), *([closing] if closing else [])]
+
+    def _states_option(self, prompt: str, text: str) -> bool:
+        return any(self._options(answer[:MAX_ANSWER], prompt) for answer in self._said(text, prompt))
+
     def _options(self, answer: str, prompt: str) -> set[str]:
         """Return the distinct options that an answer names.
 
         The answer must begin with an option; letters in what follows count too, except the article, the pronoun,
         Roman numerals, and the text of the option itself.
         """
-        text = _LEAD.sub("", _plain(answer))
+        text = _LEAD.sub("", plain(answer))
         letter = rf"[{re.escape(self.letters)}]"
         first = re.match(rf"\(?\s*({letter})(?![A-Za-z0-9])", text)
         if not first or (_WORD.match(text) and len(text) > 1):
             return set()
-        rest = _without_option(text[first.end() :], first[1], prompt)
+        rest = without_option(text[first.end() :], first[1], prompt)
+        rest = _SYMBOL.sub("", rest) if self.prose else rest
         rest = _WORD.sub("", re.sub(r"\bI\b", "", rest) if _NUMERALS.search(rest) else rest)
         return {first[1], *re.findall(rf"(?<![A-Za-z0-9])({letter})(?![A-Za-z0-9'])", rest)}
-
-
-def _plain(text: str) -> str:
-    """Return a text without LaTeX commands, braces, quotes and emphasis."""
-    return _COMMAND.sub(" ", normalise(text)).translate(str.maketrans("{}*_`'\"[]", " " * 9)).strip().lstrip(". ")
-
-
-def _without_option(rest: str, letter: str, prompt: str) -> str:
-    """Return what follows an option's letter, less the option's own text as the prompt states it, or its beginning."""
-    said = _words(rest)
-    for line in re.findall(rf"(?m)^[ \t]*\(?{letter}[).:][ \t]*(\S.*)$", prompt):
-        words = _words(_plain(line[:MAX_ANSWER]))
-        size = min(len(words), len(said))
-        is_enough = size == len(words) or size > 1  # one word of many may be the letter of another option
-        if size and is_enough and [word.lower() for word in said[:size]] == [word.lower() for word in words[:size]]:
-            return " ".join(said[size:])
-    return rest
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text)
 
 
 def stated_answers(text: str, prompt: str = "") -> list[str]:

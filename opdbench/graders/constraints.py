@@ -4,8 +4,9 @@ The rules are those of the public verifiers of such prompts (github.com/allenai/
 follow a later correction and not its main branch: ``repeat:repeat_span`` (words, there characters), ``ratio:overlap``
 (trigrams of words, there of characters), ``count:keywords_multiple`` (whole words, there substrings),
 ``ratio:sentence_words``, ``custom:sentence_alphabet`` and ``words:words_position``; 32 of the 300 prompts have one of
-them. What needs a library or data that this machine lacks raises ``CannotScoreError``: such a prompt is not scored,
-never wrong.
+them. What needs a library or data that this machine lacks raises ``CannotScoreError``, which names it: such a prompt
+is not scored, never wrong. The libraries are the extra ``ifbench``; the data are files of NLTK (``punkt_tab``,
+``averaged_perceptron_tagger_eng``, ``stopwords``), which it finds under ``NLTK_DATA``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ CHECKS: dict[str, Check] = {}
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 EDGES = string.punctuation + " "
+_RESOURCE = re.compile(r"Resource\s+(?:\x1b\[\d+m)?([\w.-]+)")
+"""What nltk asks for in its message, which colours it."""
 
 
 class CannotScoreError(Exception):
@@ -61,7 +64,8 @@ def _nltk(call: Callable[[Any], Any]) -> Any:
         # A missing resource raises the class itself; a KeyError or an IndexError, which are of it too, is a bug.
         if type(error) is not LookupError:
             raise
-        raise CannotScoreError("no_nltk_data") from None
+        named = _RESOURCE.search(str(error))
+        raise CannotScoreError(f"no_nltk_data:{named[1] if named else 'unknown'}") from None
 
 
 def sentences(text: str) -> list[str]:

@@ -1,8 +1,10 @@
 """IFBench, single turn: the 300 prompts of today, and the 294 of the first release that older papers report.
 
-A sample is right when it follows every constraint of its prompt, judged loosely (the headline of its authors). Where
-NLTK or its data are not installed, prompts that need them are ungraded, which leaves the score undefined, and never
-wrong. The commit of the 294 prompts is not known here, so only a local copy of them is read.
+A sample is right when it follows every constraint of its prompt, judged loosely (the headline of its authors). All
+prompts can be scored with the extra ``ifbench`` and three files of NLTK's data, brought by ``python -m nltk.downloader
+punkt_tab averaged_perceptron_tagger_eng stopwords`` or copied to where ``NLTK_DATA`` points. Where one is lacking, the
+prompts that need it are ungraded, which leaves the score undefined, and never wrong. The commit of the 294 prompts is
+not known here, so only a local copy of them is read.
 """
 
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 Options keep their published order: some of them refer to others ("both A and B"). MMLU-Redux keeps the rows whose
 ``error_type`` is ``ok``, 5330 of 5700; a corrected answer is free text in the data, so corrected rows are left out too.
+MMLU-Pro is published with five worked examples, after which models go on to other questions: its answers are read as
+prose.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,10 +77,10 @@ PRO = Task(
         plain=_plain_pro,
     ),
     problem=choice_problem,
-    grader=Choice("ABCDEFGHIJ"),
+    grader=Choice("ABCDEFGHIJ", prose=True),
     num_problems={"test": 12032},
     k=1,
-    version=1,
+    version=2,
     licence="MIT",
     released="2024-06-03",
     reference="https://huggingface.co/datasets/TIGER-Lab/MMLU-Pro",
