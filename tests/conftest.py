@@ -6,7 +6,11 @@ import gc
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("no-clock", deadline=None)
+hypothesis.settings.load_profile("no-clock")  # how long an example takes depends on what else the machine does
 
 
 @pytest.fixture(scope="module")

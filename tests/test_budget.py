@@ -64,7 +64,7 @@ def spending(ledger, cost):
     return ledger.end_step()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BUDGETS, STEPS)
 def test_phases_add_up_to_spend(budget, steps):
     ledger, _ = play(budget, steps)
@@ -79,7 +79,7 @@ def test_phases_add_up_to_spend(budget, steps):
     assert ledger.num_steps == len(steps)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BUDGETS, STEPS, st.lists(charges(), max_size=3))
 def test_json_round_trip_is_exact(budget, steps, pending):
     ledger, records = play(budget, steps)
@@ -94,7 +94,7 @@ def test_json_round_trip_is_exact(budget, steps, pending):
     assert charges_from_json(ledger.totals() | ledger.off_budget(), ledger.device_seconds()) == ledger.charges()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BUDGETS, STEPS, st.lists(charges(), max_size=3))
 def test_replay_gives_the_ledger_back(budget, steps, tail):
     ledger, records = play(budget, steps)
@@ -116,7 +116,7 @@ def test_replay_refuses_a_changed_log():
             replay(ledger.budget, log)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 2000), st.lists(st.integers(1, 60), min_size=1, max_size=60))
 def test_nothing_overruns(limit, costs):
     ledger = Ledger(Budget("tokens", limit), first_step_bound=60)
@@ -129,7 +129,7 @@ def test_nothing_overruns(limit, costs):
     assert ledger.remaining() == limit - ledger.spend()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 500), st.lists(st.integers(0, 60), min_size=1, max_size=40), st.sampled_from([60, 90, None]))
 def test_checkpoints_are_the_last_state_within_their_fraction(limit, costs, bound):
     ledger, kept, states = Ledger(Budget("tokens", limit)), {}, [0]
@@ -146,7 +146,7 @@ def test_checkpoints_are_the_last_state_within_their_fraction(limit, costs, boun
         assert kept.get(fraction, states[-1]) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 400), st.integers(1, 4))
 def test_cut_batch_is_the_largest_prefix_that_fits(costs, remaining, group):
     cut = cut_batch(costs, remaining, group)

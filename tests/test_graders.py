@@ -180,7 +180,7 @@ PIECES = (
 LATEX = st.lists(st.sampled_from([*PIECES.split(" "), " ", "\n", "^", "\0", "\ud800"]), max_size=30).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(LATEX, st.text(max_size=200)), st.sampled_from(["stop", "length"]))
 def test_a_grader_never_raises(text, finish_reason):
     for grader, target in ((BoxedInteger(), "1"), (Choice(), "A"), (FunctionTests(), DOUBLE)):
@@ -189,7 +189,7 @@ def test_a_grader_never_raises(text, finish_reason):
     assert isinstance(is_refused(normalise(text)), bool)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(LATEX, min_size=10, max_size=10))
 def test_mathematics_never_raises(texts):
     for graded in BoxedExpression().grade([item(r"\frac{x}{2}", box(text)) for text in texts]):

@@ -82,7 +82,6 @@ def test_long_runs_are_read_once(start, run) -> None:
 
 
 @given(st.lists(st.sampled_from([*KINDS, r"\boxed{", "}", "<think>", "</think>", "Answer: ", "A", "é"]), max_size=12))
-@settings(deadline=None)
 def test_no_grader_raises(parts) -> None:
     text = "".join(parts)
     assert grade(BoxedInteger(), "204", text) in ("correct", "wrong", "truncated")
@@ -191,7 +190,7 @@ VALUES = st.recursive(
 RULED = ("similar_elements", "sum_div", "surface_Area", "digit_distance_nums", "check_str", "find_zero", "other")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["humaneval", "mbpp"]),
     st.sampled_from(RULED),

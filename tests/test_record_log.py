@@ -20,7 +20,7 @@ def keys(path: Path) -> list[str]:
     return list(RecordLog(path).keys())
 
 
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

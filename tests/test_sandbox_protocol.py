@@ -15,7 +15,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PLAIN)
 def test_values_survive_the_protocol(value):
     again = decode(unpack(pack(encode(value))))
@@ -24,7 +24,7 @@ def test_values_survive_the_protocol(value):
     assert decode(json.loads(json.dumps(encode({1, 2})))) == {1, 2}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=100), st.integers(0, 3))
 def test_any_bytes_are_read_as_an_outcome(body, calls):
     frame = len(body).to_bytes(4, "big") + body
@@ -43,7 +43,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON)
 def test_any_json_is_read_as_an_outcome(message):
     for forged in (message, {"results": message}, {"results": [["value", message]]}, {"failed": message}):

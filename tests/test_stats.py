@@ -52,7 +52,7 @@ def test_golden_comparison_sees_changes():
     assert "wrong estimator" in golden_stats.check(wrong | {"expected": {"rows": rows}})[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(tables(), st.integers(1, 6), st.sampled_from([0.1, 0.25, 0.5, 0.7, 1.0]))
 def test_estimators_equal_enumeration(table, k, tau):
     if k > len(table[0]):
@@ -68,7 +68,7 @@ def test_estimators_equal_enumeration(table, k, tau):
     assert stats.avg_at_k(table, k) == pytest.approx(sum(map(sum, table)) / sum(map(len, table)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(tables())
 def test_estimators_are_ordered(table):
     n = len(table[0])
@@ -112,7 +112,7 @@ def vote(subset, gold, ties):
     return {"uniform": 1 / len(best), "first": first, "wrong": len(best) == 1}[ties]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=8),
     st.integers(1, 9),
@@ -132,7 +132,7 @@ def test_majority_of_many_samples_is_quick():
     assert 0 < stats.maj_at_k(answers, "0", 32, "first") < 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(PAIRS)
 def test_sign_flip_equals_scipy(pair):
     a, b = pair
@@ -157,7 +157,7 @@ def test_sign_flip_draws_agree_with_the_exact_test():
     assert stats.sign_flip([0.5] * 30, [0.5] * 30) == 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(PAIRS)
 def test_paired_difference_equals_scipy(pair):
     a, b = pair
@@ -174,7 +174,7 @@ def test_paired_difference_equals_scipy(pair):
     assert (single.se, single.p) == pytest.approx((found.se, found.p))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(shares(7), st.integers(1, 8))
 def test_wilson_stays_inside_and_never_collapses(values, num_samples):
     low, high = stats.wilson_clustered(values, num_samples)
@@ -186,7 +186,7 @@ def test_wilson_stays_inside_and_never_collapses(values, num_samples):
     assert stats.estimate(values[:1]) == stats.Estimate(values[0], None, None, None)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(2, 4), st.integers(2, 5), st.integers(0, 10**6))
 def test_seeds_and_problems_split_the_variance(num_seeds, num_problems, seed):
     y = np.random.default_rng(seed).normal(size=(num_seeds, num_problems))
@@ -232,7 +232,7 @@ def test_tables_that_cannot_be_compared_are_refused():
 
 
 # statsmodels collects garbage on every call, which takes long once torch is loaded.
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.lists(st.integers(0, 1000).map(lambda p: p / 1000), min_size=1, max_size=8))
 def test_corrections_are_ordered(p):
     bonferroni, holm, exploratory = (stats.adjust(p, method).p for method in ("bonferroni", "holm", "fdr_bh"))
@@ -260,7 +260,7 @@ def test_bootstrap_draws_reach_the_exact_spread():
     assert (low, high) == stats.bootstrap_interval(values)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(0, n))))
 def test_superiority_of_one_problem(case):
     n, a, b = case

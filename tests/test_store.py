@@ -128,7 +128,7 @@ ODD_NAMES = ["..", ".", "/", "a/../b", "CON", "nul.txt", "x" * 400, "x" * 401, "
 NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1) | st.sampled_from(ODD_NAMES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(NAMES, min_size=2, max_size=2))
 def test_names_are_safe_and_distinct(texts: list[str]) -> None:
     safe = [safe_name(text) for text in texts]
