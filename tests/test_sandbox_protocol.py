@@ -1,4 +1,5 @@
 import json
+import sys
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,15 @@ def test_any_json_is_read_as_an_outcome(message):
         outcome = read_calls(Reply("done", sent=pack(forged)), 1)
         assert outcome.status in STATUSES
         assert len(outcome.results) == (outcome.status == "done")
+
+
+def test_items_that_share_a_hash_are_few():
+    """Powers of two do, and are read; a set made to take hours is not."""
+    for value in ({2**n for n in range(3000)}, {2**n: n for n in range(3000)}, {n << 40 for n in range(10_000)}):
+        assert decode(json.loads(json.dumps(encode(value)))) == value
+    forged = [n * sys.hash_info.modulus for n in range(300_000)]
+    for value in ({"set": forged}, {"frozenset": forged}, {"dict": [[n, 0] for n in forged]}):
+        assert read_calls(Reply("done", sent=pack({"results": [["value", value]]})), 1).status == "invalid_output"
 
 
 def test_only_errors_of_memory_are_memory():
