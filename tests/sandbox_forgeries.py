@@ -121,3 +121,22 @@ _ANSWER_ALL = (
 def answering(pair):
     """Return a program that answers every call of the runner in ``inside`` with a forged pair of kind and value."""
     return _ANSWER_ALL.replace("PAIR", pair)
+
+
+READS_MEMORY = r"""
+import ctypes, os, re, sys
+libc, (reader, writer) = ctypes.CDLL(None), os.pipe()
+libc.sbrk.restype = ctypes.c_void_p
+def pages():
+    around = [id(one) for one in (object(), b"x" * 2000, [0] * 100, sys._getframe(), bytearray(300000))]
+    parts = {(place >> 21) + step for place in around for step in range(-8, 9)}
+    parts.update(range((libc.sbrk(0) >> 21) - 32, (libc.sbrk(0) >> 21) + 1))
+    for start in (place for part in sorted(parts) for place in range(part << 21, (part + 1) << 21, 4096)):
+        if libc.write(writer, ctypes.c_void_p(start), ctypes.c_size_t(4096)) > 0:
+            yield os.read(reader, 4096)
+def found():
+    memory = b"".join(pages())
+    return sorted({part.decode() for part in re.findall(rb"left-behind-\d+", memory)})
+def f(x): return found()
+"""
+"""Returns what a program before has left in the memory that it gets; a system call tells where there is any."""

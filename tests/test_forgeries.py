@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tracemalloc
 from pathlib import Path
 
 import pytest
 from sandbox_forgeries import answering
-from sandbox_host import AS_NOBODY, descendants, interpreter_for_everybody
+from sandbox_host import descendants
 
 from opdbench.graders.code import FunctionTests
 from opdbench.graders.evalplus import EvalPlus
@@ -226,33 +224,3 @@ def test_an_expected_value_too_deep_to_compare_stops_nothing() -> None:
     target = {"entry_point": "f", "tests": [{"args": [480], "expected": nested(480)}]}
     code = "def f(n):\n    v = []\n    for _ in range(n): v = [v]\n    return v"
     assert verdict(FunctionTests(), target, code)[0] in ("correct", "ungraded")
-
-
-WITHOUT_LANDLOCK = """
-import ctypes
-from opdbench.sandbox import calls, kernel
-from opdbench.sandbox.runner import Sandbox
-absent = [part for call in (444, 445, 446) for part in (calls._step(calls._EQUAL, call, 0, 1), calls._end(0x50026))]
-program = b"".join([calls._load(0), *absent, calls._end(calls._ALLOW)])
-kernel.refuse_new_privileges()
-wanted = calls._Filter(len(program) // 8, program)
-number = calls._MACHINES[kernel._MACHINE].seccomp
-kernel.system_call("seccomp", number, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.byref(wanted))
-with Sandbox(1, ("namespaces",)) as sandbox:
-    for _ in range(2):
-        found = sandbox.run_program("import os\\nprint(os.path.exists('/box/left'))\\nos.mkdir('/box/left')")
-    print("landlock" in sandbox.layers, found.stdout.decode(), found.exit_code)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_nothing_is_left_beside_the_folder_where_no_landlock_is() -> None:
-    interpreter = interpreter_for_everybody()
-    if interpreter is None:
-        pytest.skip("no interpreter of 3.11 or later that another user may start")
-    command = [interpreter, "-B", "-c", WITHOUT_LANDLOCK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **AS_NOBODY)
-    if "PermissionError" in done.stderr or "GradingError" in done.stderr:
-        pytest.skip(done.stderr)
-    assert done.stdout.split() == ["False", "False", "0"]
