@@ -130,6 +130,9 @@ ATTEMPTS = {
         "if libc.syscall(add + 2, 10, -4, b'user', b'left', 0) > 0: return True\n"
         "return libc.syscall(add, b'user', b'left', b'6', 1, -4) > 0"
     ),
+    "limits of the first process": (
+        "import resource\nreturn os.getpid() != 1 and bool(resource.prlimit(1, resource.RLIMIT_NOFILE))"
+    ),
     "a socket to the machine's host": "socket.socket(40, socket.SOCK_STREAM)\nreturn True",
     "sockets by io_uring": (
         "import ctypes\nreturn ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(256)) >= 0"

@@ -4,6 +4,7 @@
   or revokes its keys; what it puts into its user's ring stays for the next program.
 - A socket of another family than those below may know no network namespace: ``AF_VSOCK`` leads to the machine's host.
 - ``io_uring`` makes sockets without the system call that is looked at here.
+- ``prlimit`` sets limits of other processes of the same user: those of the server that a user has started, which stay.
 
 Sources: ``seccomp(2)``, ``include/uapi/linux/{audit,bpf_common,filter,seccomp}.h`` of the kernel, its tables of calls.
 """
@@ -14,6 +15,7 @@ import ctypes
 import errno
 import os
 import typing
+from collections.abc import Sequence
 
 from opdbench.sandbox import kernel
 
@@ -24,6 +26,7 @@ _ALLOW, _FAIL_WITH = 0x7FFF0000, 0x00050000
 _FOREIGN = 1 << 30  # the calls of a second interface of x86_64 have numbers from here on
 _FAMILIES = (1, 2, 10, 16)  # unix, internet 4 and 6, netlink: a network namespace holds them
 _IO_URING = (425, 426, 427)
+_SELF = 0
 
 
 class _Machine(typing.NamedTuple):
@@ -35,12 +38,13 @@ class _Machine(typing.NamedTuple):
     interface: int
     seccomp: int
     socket: int
+    prlimit: int
     keys: tuple[int, int, int]
 
 
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, 317, 41, (248, 249, 250)),
-    "aarch64": _Machine(0xC00000B7, 277, 198, (217, 218, 219)),
+    "x86_64": _Machine(0xC000003E, 317, 41, 302, (248, 249, 250)),
+    "aarch64": _Machine(0xC00000B7, 277, 198, 261, (217, 218, 219)),
 }
 
 
@@ -64,17 +68,23 @@ def restrict() -> None:
 
 
 def _instructions(machine: _Machine) -> list[bytes]:
-    """Return the filter: refused calls and those of other interfaces are missing, other families not supported."""
-    missing, unsupported = _end(_FAIL_WITH | errno.ENOSYS), _end(_FAIL_WITH | errno.EAFNOSUPPORT)
+    """Return the filter; refused calls and those of other interfaces are missing to a program."""
+    missing = _end(_FAIL_WITH | errno.ENOSYS)
     return [
         *(_load(_INTERFACE), _step(_EQUAL, machine.interface, skip=1), missing),
         *(_load(_NUMBER), _step(_AT_LEAST, _FOREIGN, skip_else=1), missing),
         *(part for call in (*machine.keys, *_IO_URING) for part in (_step(_EQUAL, call, skip_else=1), missing)),
-        *(_step(_EQUAL, machine.socket, skip=1), _end(_ALLOW)),
-        _load(_FIRST_ARGUMENT),
-        *(part for family in _FAMILIES for part in (_step(_EQUAL, family, skip_else=1), _end(_ALLOW))),
-        unsupported,
+        *_only(machine.socket, _FAMILIES, errno.EAFNOSUPPORT),
+        *_only(machine.prlimit, (_SELF,), errno.EPERM),
+        _end(_ALLOW),
     ]
+
+
+def _only(call: int, allowed: Sequence[int], error: int) -> list[bytes]:
+    """Return the part that lets a call pass with some first arguments only; the call's number is loaded."""
+    choices = [part for value in allowed for part in (_step(_EQUAL, value, skip_else=1), _end(_ALLOW))]
+    inner = [_load(_FIRST_ARGUMENT), *choices, _end(_FAIL_WITH | error)]
+    return [_step(_EQUAL, call, skip_else=len(inner)), *inner]
 
 
 def _load(position: int) -> bytes:
