@@ -62,10 +62,6 @@ FUNCTIONS = {
         "send(b'{\"results\": [[\"value\", {\"dict\": [' + many + b']}], [\"value\", 0]]}')\nos._exit(0)",
         "invalid_output",
     ),
-    "more values than bytes": (
-        f"{_SEND}send(b'{{\"results\": [[\"value\", [' + b',' * (5 << 20) + b']], [\"value\", 0]]}}')\nos._exit(0)",
-        "invalid_output",
-    ),
     "the encoder replaced": (
         f"{_FRAMES}def f(x):\n    for frame in frames():\n        if 'encode' in frame.f_globals:\n"
         "            frame.f_globals['encode'] = lambda value: {'value': 6}\n    return 0",

@@ -4,7 +4,7 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opdbench.sandbox.outcome import read_calls, read_program
+from opdbench.sandbox.outcome import MAX_VALUES, read_calls, read_program
 from opdbench.sandbox.protocol import decode, encode, pack, unpack
 from opdbench.sandbox.server import Reply
 
@@ -60,6 +60,13 @@ def test_items_that_share_a_hash_are_few():
     forged = [n * sys.hash_info.modulus for n in range(300_000)]
     for value in ({"set": forged}, {"frozenset": forged}, {"dict": [[n, 0] for n in forged]}):
         assert read_calls(Reply("done", sent=pack({"results": [["value", value]]})), 1).status == "invalid_output"
+
+
+def test_short_values_are_read_up_to_a_number():
+    """Ten megabytes of empty lists take half a gigabyte and five seconds to read."""
+    for num, status in ((MAX_VALUES // 4, "done"), (MAX_VALUES + 1, "invalid_output")):
+        body = b'{"results": [["value", [0' + b",[]" * num + b"]]]}"
+        assert read_calls(Reply("done", sent=len(body).to_bytes(4, "big") + body), 1).status == status
 
 
 def test_only_errors_of_memory_are_memory():
