@@ -24,6 +24,7 @@ class Place:
 
     def __init__(self, tier: str, root: str) -> None:
         self._has_room, self._root, self._is_root = tier != layers.UNSAFE, root, os.getuid() == 0
+        self._may_hold_more = self._has_room and not self._is_root  # programs that are their server may write beside it
         self._rules: landlock.Rules | None = None
         with contextlib.suppress(OSError):
             self._rules = landlock.Rules(room.allowed())
@@ -57,9 +58,11 @@ class Place:
                 os.unlink(self._file)  # noqa: PTH108
         try:
             os.rmdir(self.path)  # noqa: PTH106
+            is_empty = not self._may_hold_more or not os.listdir(room.BOX)  # noqa: PTH208
         except OSError:
-            if not self._empty():
-                return False
+            is_empty = False
+        if not is_empty and not self._empty():
+            return False
         self._make_folder()
         return True
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 HEADER = struct.Struct(">I")
 MAX_FRAME = 256 << 20
+MAX_EQUAL_HASHES = 64
+"""Items of one set or dictionary that may share a hash: with a million integers that do, the reader needs days."""
 _HEX_BITS = 8000  # Python refuses to write longer integers in decimal
 
 Plain = Any
@@ -82,12 +85,25 @@ def decode(plain: Plain) -> Any:
     if tag == "tuple":
         return tuple(decode(item) for item in inner)
     if tag == "dict":
-        return {decode(key): decode(item) for key, item in inner}
+        keys = _with_few_collisions([decode(key) for key, _ in inner])
+        return dict(zip(keys, (decode(item) for _, item in inner), strict=True))
     if tag in ("set", "frozenset"):
-        return (set if tag == "set" else frozenset)(decode(item) for item in inner)
+        return (set if tag == "set" else frozenset)(_with_few_collisions([decode(item) for item in inner]))
     if tag == "bytes":
         return bytes.fromhex(inner)
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _with_few_collisions(items: list[Any]) -> list[Any]:
+    """Return items that may go into a set.
+
+    Raises:
+        ValueError: more than ``MAX_EQUAL_HASHES`` of them share a hash.
+        TypeError: one has none.
+    """
+    if len(items) > MAX_EQUAL_HASHES and max(Counter(map(hash, items)).values()) > MAX_EQUAL_HASHES:
+        raise ValueError("too many items with one hash")
+    return items
 
 
 def pack(message: Plain) -> bytes:
