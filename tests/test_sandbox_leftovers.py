@@ -24,10 +24,7 @@ def f(x):
         frame = frame.f_back
     return found
 """
-SHARED = pytest.mark.xfail(strict=True, reason="the process that forks programs reads their jobs and answers itself")
 
-
-@SHARED
 @pytest.mark.parametrize("code", [IN_FRAMES, READS_MEMORY], ids=["frames", "memory"])
 def test_a_function_finds_nothing_of_the_program_before(code: str) -> None:
     with Sandbox(num_servers=1) as sandbox:
@@ -36,7 +33,6 @@ def test_a_function_finds_nothing_of_the_program_before(code: str) -> None:
         assert (found.status, found.value) == ("done", [])
 
 
-@SHARED
 def test_a_program_finds_nothing_of_the_program_before() -> None:
     with Sandbox(num_servers=1) as sandbox:
         sandbox.run_program(f"print(f'left-behind-{{input()}}')\n{NOTE}", "2")

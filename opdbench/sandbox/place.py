@@ -44,7 +44,7 @@ class Place:
             os.close(self.ruleset.descriptor)
             self.ruleset = None
 
-    def write(self, source: bytes) -> None:
+    def write(self, source: memoryview) -> None:
         """Put a program's file into the folder."""
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         write_all(descriptor, source)
