@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_forgeries import answering
-from sandbox_host import descendants
+from sandbox_host import of_programs
 
 from opdbench.graders.code import FunctionTests
 from opdbench.graders.evalplus import EvalPlus
@@ -63,7 +63,7 @@ def assert_wrong(grader, target: dict, code: str, reason: str | None) -> None:
     found = verdict(grader, target, code)
     assert found[0] == "wrong"
     assert reason in (None, found[1])
-    assert not any(descendants(pid) for pid in shared_sandbox().pids)
+    assert not any(of_programs(pid) for pid in shared_sandbox().pids)
     assert verdict(grader, target, HONEST.get(id(target)) or target["canonical_solution"])[0] == "correct"
 
 
