@@ -25,6 +25,7 @@ def f(x):
     return found
 """
 
+
 @pytest.mark.parametrize("code", [IN_FRAMES, READS_MEMORY], ids=["frames", "memory"])
 def test_a_function_finds_nothing_of_the_program_before(code: str) -> None:
     with Sandbox(num_servers=1) as sandbox:
