@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -17,6 +17,12 @@ from opdbench.graders.grader import Grader
 from opdbench.records import Pool, Problem, canonical_json
 
 PLAIN: Mapping[str, str] = {"plain": "{prompt}"}
+
+
+def no_other_names(problem: Problem, place: int) -> Sequence[str]:
+    """Return no other names."""
+    del problem, place
+    return ()
 
 
 class Source(Protocol):
@@ -69,6 +75,8 @@ class Task:
             evaluation and the student see, a method may show another one to another role.
         is_private_text: Whether the terms of the data forbid to publish its text (GPQA): what is written for others
             then holds ids and verdicts, and neither prompt nor target nor completion.
+        other_names: What else files made elsewhere may call a problem, given its place in the pool from 0: the data's
+            own spelling of the id, or that place where the data have no ids.
     """
 
     id: str
@@ -84,6 +92,7 @@ class Task:
     reference: str
     templates: Mapping[str, str] = field(default_factory=lambda: dict(PLAIN))
     is_private_text: bool = False
+    other_names: Callable[[Problem, int], Sequence[str]] = no_other_names
 
     def load(self, pool: Pool) -> list[Problem]:
         """Return all problems of a pool.

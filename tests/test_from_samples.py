@@ -236,7 +236,9 @@ def test_why_samples_could_not_be_graded_is_said(tmp_path, capsys, monkeypatch: 
     with pytest.raises(SystemExit) as ended:
         main(["eval", "--from-samples", str(path)])
     assert ended.value.code == 1
-    assert "3 samples could not be graded" in (said := " ".join(capsys.readouterr().err.split()))
+    out, err = capsys.readouterr()
+    assert "ungraded" in out
+    assert "3 samples could not be graded" in (said := " ".join(err.split()))
     assert "invalid_problem (3)" in said
 
 

@@ -63,6 +63,14 @@ def test_what_the_papers_say() -> None:
     assert (tgpo.stated("k", "aime24").value, tgpo.stated("k", "math500").value) == (32, 1)
     assert (tropd.stated("k", "gpqa_diamond").value, tropd.temperature.source) == (4, "ours")
     assert (trd.k.value, trd.top_p.value, trd.top_p.source) == (16, 0.95, "code")
+    assert [protocol.stated("k", "lcb_v6").value for protocol in (gopd, tropd)] == [4, 1]
+    assert trd.stated("max_tokens", "lcb_release_v6").value == 16384
+    assert (tgpo.prompt.source, tgpo.system_prompt.source) == ("paper", "paper")
+
+
+@pytest.mark.parametrize("id", POINTS)
+def test_settings_of_single_tasks_are_of_tasks_that_exist(id: str) -> None:
+    assert set(named(id).per_task) <= set(registry.available("tasks"))
 
 
 def test_settings_differ_by_task_and_what_is_given_comes_first() -> None:
@@ -70,7 +78,8 @@ def test_settings_differ_by_task_and_what_is_given_comes_first() -> None:
     assert asked.num_samples == {"aime24": 32, "math500": 1, "gpqa_diamond": 1}
     assert asked.settings.sampling("aime24").temperature == 0.6
     assert asked.presentation is not None
-    assert (asked.presentation.thinking, asked.presentation.system_prompt) == (False, None)
+    assert asked.presentation.thinking is False
+    assert (asked.presentation.system_prompt or "").startswith("Your task is to follow a systematic")
     assert asked.protocol is not None
     assert asked.protocol["deviations"] == []
 

@@ -81,6 +81,16 @@ def test_parquet_and_arrow_are_read(local: Path) -> None:
         assert len(reduced(named(id)).load("test")) == COUNTS[id][1]
 
 
+def test_ifbench_is_read_under_its_authors_name_too(local: Path) -> None:
+    shutil.copy(FIXTURES / "ifbench.jsonl", local / "IFBench_test.jsonl")
+    assert len(reduced(named("ifbench")).load("test")) == COUNTS["ifbench"][1]
+    with pytest.raises(MissingDataError):
+        reduced(named("ifbench_294")).load("test")
+    (local / "ifbench.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"ifbench\.jsonl: columns"):
+        reduced(named("ifbench")).load("test")
+
+
 def test_two_copies_are_refused(local: Path) -> None:
     for suffix in ("jsonl", "json"):
         shutil.copy(FIXTURES / "aime24.jsonl", local / f"aime24.{suffix}")

@@ -44,8 +44,8 @@ def evaluate(
         typer.Option(
             "--from-samples",
             metavar="FILE",
-            help="Grade completions made elsewhere instead: JSONL with task, problem_id, sample and text, details of "
-            "lighteval (parquet), or samples of lm-eval.",
+            help="Grade completions made elsewhere instead: JSONL with task, problem_id or question, sample and text, "
+            "details of lighteval (parquet), or samples of lm-eval.",
             show_default=False,
         ),
     ] = None,

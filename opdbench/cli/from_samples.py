@@ -82,13 +82,13 @@ def out_scores(scores: Sequence[Score]) -> None:
 
 def out_beside(found: Mapping[str, Beside]) -> None:
     """Write what stands beside the headline: shares in percent, lengths as means."""
-    header = ("task", "strict", "second rule", "lenient", "no answer", "truncated", "multi-box")
-    header = (*header, "thinking chars", "answer chars", "thinking tokens", "answer tokens")
+    header = ("task", "strict", "second rule", "lenient", "no answer", "truncated", "ungraded")
+    header = (*header, "multi-box", "thinking chars", "answer chars", "thinking tokens", "answer tokens")
     rows = [
         (
             task,
             *map(text.percent, (item.strict, item.second, item.lenient, item.no_answer)),
-            *map(text.percent, (item.truncated, item.multi_box)),
+            *map(text.percent, (item.truncated, item.ungraded, item.multi_box)),
             *map(text.amount, (item.thinking_chars, item.answer_chars, item.thinking_tokens, item.answer_tokens)),
         )
         for task, item in found.items()

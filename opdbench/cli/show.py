@@ -31,6 +31,7 @@ def show(
     wrong: Annotated[bool, typer.Option("--wrong", help="Only samples that are not correct.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many samples; 0 for all.")] = 10,
     as_json: options.Json = False,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Print stored samples with their grades. What a model wrote is shown escaped."""
     from opdbench.verbs import samples

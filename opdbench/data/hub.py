@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from opdbench.data import github
 from opdbench.data.files import PlacedRow, Row, placed_rows, sha256_of
-from opdbench.data.local import VARIABLE, find_local, matching
+from opdbench.data.local import VARIABLE, data_directory, find_local, matching
 from opdbench.errors import ROW_ERRORS, DataError, MissingDataError, told
 from opdbench.records import Pool
 
@@ -52,6 +52,7 @@ class HubData:
         host: Where ``repo`` is: the hub, GitHub, or the files of a release there. A file on GitHub needs its name in
             full and its sha256.
         pool: The only pool.
+        also: Names that the original file has elsewhere, such as in its authors' repository; a local copy may keep one.
     """
 
     name: str
@@ -66,6 +67,7 @@ class HubData:
     is_gated: bool = False
     host: Literal["hub", "github", "release"] = "hub"
     pool: Pool = "test"
+    also: tuple[str, ...] = ()
 
     def rows(self, pool: Pool) -> Iterable[Mapping[str, Any]]:
         """Return the rows, checked.
@@ -120,7 +122,9 @@ class HubData:
 
     def _beside(self) -> list[Path]:
         """Return the files of a local copy; a release's files have names of their own and need no other."""
-        return find_local(self.name, self.files, self.files if self.host == "release" else ())
+        directory = data_directory()
+        local = find_local(self.name, self.files, self.files if self.host == "release" else ())
+        return local or ([] if directory is None else matching(directory, self.also))
 
     def _cached(self) -> list[Path]:
         return [] if self.revision == UNPINNED else self._snapshot(local_files_only=True)

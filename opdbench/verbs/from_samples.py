@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opdbench import registry
-from opdbench.errors import ConfigError, DataError
+from opdbench.errors import ConfigError, DataError, PluginError
 from opdbench.graders.beside import Beside, beside
 from opdbench.interop.lighteval_export import PREFIX
 from opdbench.records import Grade, Pool, Problem, Sample, Score
@@ -128,7 +128,10 @@ def _task(item: Completion, tasks: Sequence[str], path: Path) -> str:
         return tasks[0]
     if not item.task:
         raise DataError(f"{path}:{item.line}: names no task; say which with --tasks")
-    registry.find("tasks", item.task)  # says what is installed
+    try:
+        registry.find("tasks", item.task)
+    except PluginError as error:
+        raise PluginError(f"{path}:{item.line}: say with --tasks which task such rows answer; {error}") from None
     return item.task
 
 
@@ -165,7 +168,7 @@ class _Matched:
 
 def _match(task: Task, items: Sequence[Completion], problems: Sequence[Problem], numbers: _Numbers) -> _Matched:
     """Give every completion its problem and its number."""
-    finder, counts, found = Finder(problems), Counter[tuple[str, bool]](), _Matched()
+    finder, counts, found = Finder(problems, task.other_names), Counter[tuple[str, bool]](), _Matched()
     for item in items:
         problem = finder.find(item)
         name = problem.id if problem else (item.ids or ("?",))[0]

@@ -1,7 +1,8 @@
 """Reads completions that were made elsewhere: our JSONL, details of lighteval (parquet), samples of lm-eval (JSONL).
 
 A row of another program names its problem by an id where it has one of ours, else by the prompt that it showed; never
-by its place in the file, since places differ between versions of a data set.
+by its place in the file, since places differ between versions of a data set. A line of ours names it by its id, or by
+its question or prompt where it has no id of ours.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from opdbench.errors import DataError
 from opdbench.records import FinishReason
 
+_PROMPTS = ("prompt", "question", "problem")
 _IDS = ("problem_id", "unique_id", "uid", "id", "task_id", "question_id", "doc_id")
 
 
@@ -26,12 +28,13 @@ class Completion:
     Attributes:
         task: The task it names, "" where it names none of its own.
         ids: What may be the problem's id, best first.
-        prompt: What the model was shown, where the file says it.
+        prompt: What the model was shown or the question alone, where the file says it.
         sample: Its number among the samples of the problem; None where the file does not count them.
         text: What the model answered.
         finish_reason: ``length`` where the file says that the completion was cut.
         num_tokens: Its length in the model's tokens, where the file says it.
         line: Where it stands in the file, from 1.
+        is_ours: Whether the id is meant for our tasks, so that no prompt need confirm it.
     """
 
     task: str
@@ -42,6 +45,7 @@ class Completion:
     finish_reason: FinishReason
     num_tokens: int | None
     line: int
+    is_ours: bool = False
 
 
 def read_completions(path: Path) -> list[Completion]:
@@ -77,16 +81,20 @@ def _lines(path: Path) -> Iterator[Completion]:
 
 
 def _own(path: Path, number: int, row: Mapping[str, Any]) -> Completion:
-    text, id, sample = row.get("text"), row.get("problem_id"), row.get("sample")
-    if not isinstance(text, str) or isinstance(id, bool) or not isinstance(id, str | int):
-        raise DataError(f'{path}:{number}: a line is {{"task", "problem_id", "sample", "text"}}, or one of lm-eval')
+    text, sample = row.get("text"), row.get("sample")
+    ids, prompts = _ids({"problem_id": row.get("problem_id")}), [row[name] for name in _PROMPTS if name in row]
+    if not isinstance(text, str) or not (ids or prompts):
+        raise DataError(
+            f'{path}:{number}: a line is {{"task", "problem_id", "sample", "text"}}, or one of lm-eval; '
+            f"{', '.join(_PROMPTS)} may stand for problem_id"
+        )
     if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 0):
         raise DataError(f"{path}:{number}: sample is a number from 0, not {sample!r}")
     tokens, task = row.get("num_tokens"), row.get("task", "")
     if not isinstance(task, str):
         raise DataError(f"{path}:{number}: task is a text, not {task!r}")
-    count = tokens if isinstance(tokens, int) else None
-    return Completion(task, (str(id),), "", sample, text, _finish(row.get("finish_reason")), count, number)
+    count, finish = tokens if isinstance(tokens, int) else None, _finish(row.get("finish_reason"))
+    return Completion(task, ids, "\n".join(_strings(prompts[:1])), sample, text, finish, count, number, is_ours=True)
 
 
 def _finish(reason: object) -> FinishReason:
@@ -157,7 +165,8 @@ def _lengths(path: Path, number: int, response: Mapping[str, Any]) -> list[int]:
 
 
 def _ids(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in _IDS if isinstance(row.get(name), str | int))
+    values = (row.get(name) for name in _IDS)
+    return tuple(str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +43,11 @@ def math_problem(row: Mapping[str, Any]) -> Problem:
     question = row["problem"] if row["problem"] == "" else stated(row["problem"], "problem")
     reference = row.get("solution") or None
     return Problem(str(id), str(question).strip(), written(answer), domain="math", reference=reference)
+
+
+def place_as_name(problem: Problem, place: int) -> Sequence[str]:
+    """Return the place of a problem in its data, from 0, where they have no ids, so that its own is a digest."""
+    return (str(place),) if re.fullmatch(r"[0-9a-f]{16}", problem.id) else ()
 
 
 def competition(source: HubData, title: str, grader: Grader, *, licence: str, released: str, version: int = 1) -> Task:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opdbench.api import BoxedInteger, HubData, Task, content_key
-from opdbench_tasks._shared import math_problem
+from opdbench_tasks._shared import math_problem, place_as_name
 from opdbench_tasks._templates import MATH_TEMPLATES
 
 
@@ -33,4 +33,5 @@ BEYONDAIME = Task(
     released="2025-06-16",
     reference="https://huggingface.co/datasets/ByteDance-Seed/BeyondAIME",
     templates=MATH_TEMPLATES,
+    other_names=place_as_name,
 )

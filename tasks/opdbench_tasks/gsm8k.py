@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from opdbench.api import BoxedExpression, DataError, Grade, HubData, Problem, Sample, Task, boxed_answer, content_key
-from opdbench_tasks._shared import math_problem
+from opdbench_tasks._shared import math_problem, place_as_name
 from opdbench_tasks._templates import MATH_TEMPLATES
 
 _STATED = re.compile(
@@ -87,4 +87,5 @@ GSM8K = Task(
     released="2021-10-27",
     reference="https://huggingface.co/datasets/openai/gsm8k",
     templates=MATH_TEMPLATES,
+    other_names=place_as_name,
 )

@@ -36,7 +36,7 @@ def _problem(row: Mapping[str, Any]) -> Problem:
     return Problem(str(id), str(prompt), row["answer"], domain="instruction")
 
 
-def _task(id: str, revision: str, num_rows: int) -> Task:
+def _task(id: str, revision: str, num_rows: int, also: tuple[str, ...] = ()) -> Task:
     return Task(
         id=id,
         title=f"IFBench ({num_rows})",
@@ -48,6 +48,7 @@ def _task(id: str, revision: str, num_rows: int) -> Task:
             columns=("key", "prompt", "instruction_id_list", "kwargs"),
             num_rows=num_rows,
             plain=_plain,
+            also=also,
         ),
         problem=_problem,
         grader=Instructions(),
@@ -60,5 +61,5 @@ def _task(id: str, revision: str, num_rows: int) -> Task:
     )
 
 
-IFBENCH = _task("ifbench", "2e8a48de45ff3bf41242f927254ca81b59ca3ae2", 300)
+IFBENCH = _task("ifbench", "2e8a48de45ff3bf41242f927254ca81b59ca3ae2", 300, ("IFBench_test.jsonl",))
 IFBENCH_294 = _task("ifbench_294", UNPINNED, 294)

@@ -1,9 +1,9 @@
 """MATH-500: the 500 problems of MATH that PRM800K set apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opdbench.api import BoxedExpression, HubData, Task
+from opdbench.api import BoxedExpression, HubData, Problem, Task
 from opdbench_tasks._shared import math_problem
 from opdbench_tasks._templates import MATH_TEMPLATES
 
@@ -11,6 +11,11 @@ from opdbench_tasks._templates import MATH_TEMPLATES
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
     name = str(row["unique_id"]).removeprefix("test/").removesuffix(".json").replace("/", "-")
     return {"id": name, "problem": row["problem"], "answer": row["answer"], "solution": row["solution"]}
+
+
+def _other_names(problem: Problem, place: int) -> Sequence[str]:
+    del place
+    return (f"test/{problem.id.replace('-', '/')}.json",)
 
 
 MATH500 = Task(
@@ -34,4 +39,5 @@ MATH500 = Task(
     released="2023-05-31",
     reference="https://huggingface.co/datasets/HuggingFaceH4/MATH-500",
     templates=MATH_TEMPLATES,
+    other_names=_other_names,
 )
