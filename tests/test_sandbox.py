@@ -136,7 +136,7 @@ def test_a_server_that_hangs_is_replaced(sandbox, monkeypatch):
     monkeypatch.setattr(server_module, "GRACE_SECONDS", 0.2)
     values(run(sandbox, HONEST))
     os.kill(sandbox.pids[0], signal.SIGSTOP)
-    assert values(run(sandbox, HONEST, limits=Limits(2))) == [6, 10]
+    assert values(run(sandbox, HONEST, limits=Limits(0.3))) == [6, 10]
 
 
 def test_several_threads():
