@@ -12,13 +12,14 @@ import re
 import resource
 import signal
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from opdbench.graders.compare import equivalent
 from opdbench.graders.exact import Number, read_number, rounds
+from opdbench.graders.wording import without_last_words
 
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 8
@@ -36,8 +37,12 @@ class MathVerify:
         from math_verify.parser import LatexExtractionConfig
 
         self._library: Any = math_verify
-        # Where it cannot read the whole, it would take the last fraction of it for the answer.
-        self._config = [LatexExtractionConfig(try_extract_without_anchor=False)]
+        # Where it cannot read the whole, it would take the last fraction of it for the answer; and for a unit it takes
+        # all that follows the first text command, or a factor m.
+        normalisation = replace(LatexExtractionConfig().normalization_config, units=False)
+        self._config = [
+            LatexExtractionConfig(try_extract_without_anchor=False, normalization_config=normalisation),
+        ]
         _keep_case()
 
     def same(self, gold: str, answer: str) -> bool:
@@ -57,7 +62,7 @@ class MathVerify:
         return _same_symbol(*first) or _scaled(*first) or _same_rewritten(*first)
 
     def _parse(self, text: str) -> list[Any]:
-        text = _TOKEN.sub(lambda found: _STAND_INS.get(found[0].strip(), found[0]), text)
+        text = _TOKEN.sub(lambda found: _STAND_INS.get(found[0].strip(), found[0]), without_last_words(text))
         return self._library.parse(rf"\boxed{{{text}}}", extraction_config=self._config, parsing_timeout=0)
 
 

@@ -28,7 +28,7 @@ _SPACE = r"(?:\\[ ,;:!]|\\q?quad(?![A-Za-z])|[\s~])*"
 
 _LETTER = r"\(\s*[A-J]\s*\)"
 _LABEL = re.compile(
-    rf"(?P<label>{_WORDS}\{{\s*{_LETTER}[\s~:.]*\}}|\(\s*{_WORDS}\{{\s*[A-J]\s*\}}\s*\))[:=]?{_SPACE}(?P<rest>.+)",
+    rf"(?P<label>{_WORDS}\{{\s*{_LETTER}[:.]?{_SPACE}\}}|\(\s*{_WORDS}\{{\s*[A-J]\s*\}}\s*\))[:=]?{_SPACE}(?P<rest>.+)",
     re.DOTALL,
 )
 _LABEL_INSIDE = re.compile(rf"{_WORDS}\{{\s*(?P<label>{_LETTER})[\s~:.]*(?P<rest>[^{{}}]*\d[^{{}}]*)\}}")
@@ -36,6 +36,12 @@ _OPTION = re.compile(rf"(?:{_WORDS}\{{\s*)?\(?\s*[A-J]\s*\)?\.?\s*\}}?")
 _NO_VALUE = re.compile(rf"[,;+*/^]|{_WORDS}\{{[\s,]*(?:or|and)(?![A-Za-z])|(?:or|and)(?![A-Za-z])")
 _OR = re.compile(rf",?{_SPACE}(?:{_WORDS}\{{[\s,]*or[\s,]*\}}|(?<![A-Za-z\\])or(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z]))")
 _RELATION = re.compile(r"[<>≤≥]|\\[lg](?:e|t|eq|eqslant)(?![A-Za-z])")
+_COUNTED = re.compile(r"^([\d.,/]+)\s+([A-Za-z][A-Za-z .]+)$")
+_LAST_WORDS = re.compile(
+    r"(?<=[\dA-Za-z)\]}])\s*\\(?:text|textrm|mathrm|mbox)\s*\{[\s~]*(?!(?:if|when|for|where|unless|at|not|is|are)\b)"
+    r"(?:[A-Za-z][^{}]*[A-Za-z.)]|(?<=[\s~])[A-Za-z])[\s~]*\}(?:\^\{?-?\d\}?)?\s*$"
+)
+_POWER = re.compile(r"\*\*\s*(?:(-?\d+)|\(([^()]*)\))")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 
 # Applied in order, to gold answers and answers alike.
@@ -47,19 +53,20 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"^\s*{_WORDS}\{{\s*{_ANSWER}(?:\s+is)?\s*[:=]?\s*\}}\s*[:=]?", ""),
         (rf"^\s*{_ANSWER}\s*(?:is\b\s*:?|[:=])", ""),
         (rf"(?<=\d){_SPACE}(?:{_WORDS}\{{[\s~]*percent[\s~]*\}}|percent\b)", r"\\%"),
-        (r"(?<=[^.\s])\.\s*$", ""),
+        (rf"{_WORDS}\{{[\s.,;]*\}}\s*$|(?<=[^.\s])\.\s*$", ""),
         (r"∛\s*(\d+|\w)", r"\\sqrt[3]{\1}"),
         (r"\\sqrt\s*(\[[^\[\]]*\])\s*([^\W_])", r"\\sqrt\1{\2}"),
         (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}|^([^{}]*)\\choose(?![A-Za-z])([^{}]*)$", r"\\binom{\1\3}{\2\4}"),
         (r"(\\times|\\cdot)(?![A-Za-z])\s*\{\s*10\s*\}\s*\^", r"\1 10^"),
         (r"_\s*\{\s*\\odot\s*\}", r"_{odot}"),
         (r"^\s*\((\d+)\)\s*_", r"\1_"),
+        (rf"_\s*\{{\s*{_WORDS}\{{\s*base\s*\}}\s*(\d+)\s*\}}", r"_{\1}"),
         *(
             (rf"(?<=\d)\s*_\s*\{{?\s*{_WORDS}\{{\s*(?:base\s+)?(?:{word}|{base})\s*\}}\s*\}}?", f"_{{{base}}}")
             for word, base in _BASES.items()
         ),
         (
-            rf"^\s*(?:\\left)?\\\{{\s*{_VARIABLE}\s*(?:\\in(?![A-Za-z])\s*{_REALS})?\s*"
+            rf"^\s*(?:\\left)?\\\{{\s*{_VARIABLE}\s*(?:\\in(?![A-Za-z])\s*{_REALS})?{_SPACE}"
             rf"(?:\\(?:mid|vert)(?![A-Za-z])|[:|])(?P<condition>[^|:]*)(?:\\right)?\\\}}\s*$",
             r"\g<condition>",
         ),
@@ -91,15 +98,24 @@ def bare(text: str) -> str:
 
 def read_integer(answer: str) -> str:
     """Return an answer to a problem that asks for an integer, normalised."""
-    return normalise(bare(_without_label(answer, "")))
+    return without_last_words(normalise(bare(_without_label(answer, ""))))
 
 
 def read_pair(gold: str, answer: str) -> tuple[str, str]:
     """Return a gold answer and an answer to its problem, normalised; each is read in the light of the other."""
     gold, answer = bare(gold), bare(_without_label(answer, gold))
+    if read_number(gold) is None:
+        answer = _POWER.sub(r"^{\1\2}", answer)
     gold, answer = _union(gold, answer), _union(answer, gold)
     gold, answer = normalise(gold), normalise(answer)
+    if bool(_LAST_WORDS.search(gold)) != bool(_LAST_WORDS.search(answer)):
+        gold, answer = without_last_words(gold), without_last_words(answer)
     return _without_commas(gold, answer), _without_commas(answer, gold)
+
+
+def without_last_words(text: str) -> str:
+    r"""Return an answer without the words after it: a unit that ``normalise`` does not know, ``12\text{ apples}``."""
+    return _LAST_WORDS.sub("", text)
 
 
 def _unwrapped(text: str) -> str:
@@ -109,7 +125,7 @@ def _unwrapped(text: str) -> str:
     found = _WRAPPER.match(text)
     if not found or closing(text, found.end()) != len(text) - 1:
         return text
-    inside = text[found.end() + 1 : -1].strip()
+    inside = _COUNTED.sub(r"\1\\text{ \2}", text[found.end() + 1 : -1].strip())
     return inside if not found[0] or re.search(r"[\d\\]", inside) else rf"\text{{{inside}}}"
 
 
