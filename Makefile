@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GRADING_VENV := .venv-grading
 GRADING_STAMP := $(GRADING_VENV)/.installed
-GRADING_TESTS := $(addprefix tests/test_,extraction.py boxed.py workers.py graders.py)
+GRADING_TESTS := $(addprefix tests/test_,extraction.py boxed.py wording.py workers.py graders.py)
 JOBS ?= 2
 
 export OMP_NUM_THREADS = 1

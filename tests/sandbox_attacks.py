@@ -8,6 +8,7 @@ import os
 import sys
 
 import sandbox_escapes
+from sandbox_forgeries import FUNCTIONS
 from sandbox_host import of_programs, parent_state, targets
 
 from opdbench.graders.code import _failure
@@ -177,13 +178,18 @@ BOMBS = {
     ),
 }  # fmt: skip
 
-NEEDS = {"files", "rlimits", "capabilities", "no-new-privileges"}
+NEEDS = {"files", "rlimits", "capabilities", "no-new-privileges", "system-calls"}
 """An attack is run only where the layers that must stop it have been seen to hold."""
 
 
 def corpus(host):
     """Return every attack by name: its program and the reason of its verdict, None where several are right."""
-    return {**CHEATS, **BOMBS, **{name: (program, "tests") for name, program in sandbox_escapes.programs(host).items()}}
+    return {
+        **CHEATS,
+        **FUNCTIONS,
+        **BOMBS,
+        **{name: (program, "tests") for name, program in sandbox_escapes.programs(host).items()},
+    }
 
 
 def verdict(sandbox, program, limits=SLOW):

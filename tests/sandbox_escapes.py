@@ -121,6 +121,27 @@ ATTEMPTS = {
         "import ctypes\nlibc = ctypes.CDLL(None)\nif libc.shmget(4711, 4096, 0o666) >= 0: return True\n"
         "libc.shmget(4711, 4096, 0o1666)"
     ),
+    "keys of the session": (
+        "import ctypes\nkeyctl = {{'x86_64': 250, 'aarch64': 219}}[os.uname().machine]\n"
+        "return ctypes.CDLL(None).syscall(keyctl, 0, -3, 0) > 0"
+    ),
+    "keys of the program before": (
+        "import ctypes\nadd = {{'x86_64': 248, 'aarch64': 217}}[os.uname().machine]\nlibc = ctypes.CDLL(None)\n"
+        "if libc.syscall(add + 2, 10, -4, b'user', b'left', 0) > 0: return True\n"
+        "return libc.syscall(add, b'user', b'left', b'6', 1, -4) > 0"
+    ),
+    "limits of the first process": (
+        "import resource\nreturn os.getpid() != 1 and bool(resource.prlimit(1, resource.RLIMIT_NOFILE))"
+    ),
+    "a socket to the machine's host": "socket.socket(40, socket.SOCK_STREAM)\nreturn True",
+    "sockets by io_uring": (
+        "import ctypes\nreturn ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(256)) >= 0"
+    ),
+    "more processes by a user namespace": (
+        "import ctypes\nctypes.CDLL(None).unshare(0x10000000)\nstop, go = os.pipe()\n"
+        "for _ in range(40):\n    if os.fork() == 0:\n        os.close(go)\n        os.read(stop, 1)\n"
+        "        os._exit(0)\nreturn True"
+    ),
 }  # fmt: skip
 
 

@@ -84,8 +84,8 @@ def test_verdicts(code: str, wanted: tuple[str, str]) -> None:
 
 def test_only_base_tests_count_without_plus() -> None:
     assert verdict(THIRD, "def third(x): return 1", BASE) == ("correct", "tests")
-    assert BASE.id == "evalplus/1[base,2s+4x,1024MB]"
-    assert EvalPlus().id == "evalplus/1[base+plus,10s+4x,4096MB]"
+    assert BASE.id == "evalplus/2[base,2s+4x,1024MB]"
+    assert EvalPlus().id == "evalplus/2[base+plus,10s+4x,4096MB]"
 
 
 def test_a_zero_of_a_polynomial_is_any_zero() -> None:

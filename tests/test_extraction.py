@@ -68,6 +68,8 @@ def test_only_what_follows_the_thought_counts(text, final):
         ("````\ndef f(): '```'\n````", "def f(): '```'"),
         ("```python\ndef f(): 1", None),
         ("def f(): 1", None),
+        ("```" + " " * 200_000 + "`\n```\nf = 1\n```", "f = 1"),
+        ("~" * 200_000 + "`\n```\nf = 1\n```", "f = 1"),
         ("", None),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import sandbox_attacks
 import sandbox_escapes
 from sandbox_attacks import BOMBS, CHEATS, assert_stopped
+from sandbox_forgeries import FUNCTIONS
 from sandbox_host import AS_NOBODY, TESTS, interpreter_for_everybody, targets
 
 from opdbench.sandbox.runner import Sandbox
@@ -30,6 +31,11 @@ def host():
 @pytest.mark.parametrize("name", CHEATS)
 def test_cheats_are_wrong(sandbox, name):
     assert_stopped(sandbox, *CHEATS[name])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_forgeries_are_wrong(sandbox, name):
+    assert_stopped(sandbox, *FUNCTIONS[name])
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -76,4 +82,4 @@ def test_all_attacks_again_without_privileges(tier):
         pytest.skip(done.stderr)
     found = json.loads(done.stdout)
     assert (found["user"], found["layers"][0], found["failed"]) == (AS_NOBODY["user"], tier, {})
-    assert found["num_attacks"] >= len(CHEATS) + len(BOMBS) + len(sandbox_escapes.ATTEMPTS) - 1
+    assert found["num_attacks"] >= len(CHEATS) + len(FUNCTIONS) + len(BOMBS) + len(sandbox_escapes.ATTEMPTS) - 1

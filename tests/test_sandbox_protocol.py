@@ -1,9 +1,10 @@
 import json
+import sys
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opdbench.sandbox.outcome import read_calls, read_program
+from opdbench.sandbox.outcome import MAX_VALUES, read_calls, read_program
 from opdbench.sandbox.protocol import decode, encode, pack, unpack
 from opdbench.sandbox.server import Reply
 
@@ -50,6 +51,22 @@ def test_any_json_is_read_as_an_outcome(message):
         outcome = read_calls(Reply("done", sent=pack(forged)), 1)
         assert outcome.status in STATUSES
         assert len(outcome.results) == (outcome.status == "done")
+
+
+def test_items_that_share_a_hash_are_few():
+    """Powers of two do, and are read; a set made to take hours is not."""
+    for value in ({2**n for n in range(3000)}, {2**n: n for n in range(3000)}, {n << 40 for n in range(10_000)}):
+        assert decode(json.loads(json.dumps(encode(value)))) == value
+    forged = [n * sys.hash_info.modulus for n in range(300_000)]
+    for value in ({"set": forged}, {"frozenset": forged}, {"dict": [[n, 0] for n in forged]}):
+        assert read_calls(Reply("done", sent=pack({"results": [["value", value]]})), 1).status == "invalid_output"
+
+
+def test_short_values_are_read_up_to_a_number():
+    """Ten megabytes of empty lists take half a gigabyte and five seconds to read."""
+    for num, status in ((MAX_VALUES // 4, "done"), (MAX_VALUES + 1, "invalid_output")):
+        body = b'{"results": [["value", [0' + b",[]" * num + b"]]]}"
+        assert read_calls(Reply("done", sent=len(body).to_bytes(4, "big") + body), 1).status == status
 
 
 def test_only_errors_of_memory_are_memory():

@@ -159,9 +159,9 @@ def test_unprotected_runs_mark_their_results(allowed):
 
 def test_layers_that_a_machine_lacks_are_named():
     assert layers.absent(()) == ["namespaces", "files", *(name for name, _ in layers.INNER)]
-    assert layers.absent(("bubblewrap", "files", "rlimits", "capabilities", "no-new-privileges", "landlock")) == [
-        "user"
-    ]
+    assert layers.absent(
+        ("bubblewrap", "files", "rlimits", "capabilities", "no-new-privileges", "landlock", "system-calls")
+    ) == ["user"]
     assert [name for name, is_active in describe() if not is_active] == layers.absent(
         [name for name, is_active in describe() if is_active]
     )

@@ -38,7 +38,19 @@ def test_an_empty_statement_is_read_and_named(local: Path, monkeypatch: pytest.M
     (local / "hmmt25_nov.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (found,) = check_all(monkeypatch, "hmmt25_nov")
     assert found.doubts == ("test/1: the statement is empty: no model can know what is asked",)
-    assert found.is_valid
+    assert (found.is_valid, found.num_right, found.num_golds) == (True, 3, 3)
+
+
+def test_prompts_without_gold_answers_are_not_called_right(
+    local: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"key": "0", "prompt": "Hi", "instruction_id_list": ["count:numbers"], "kwargs": [{"N": 3}]}
+    (local / "ifbench.jsonl").write_text("".join(json.dumps({**row, "key": str(i)}) + "\n" for i in range(2)))
+    (found,) = check_all(monkeypatch, "ifbench")
+    assert (found.num_problems, found.num_golds) == (2, 0)
+    with pytest.raises(SystemExit):
+        main(["validate", "--quiet"])
+    assert "2 problems, no gold answers: ok" in capsys.readouterr().out
 
 
 def test_a_gold_answer_that_nothing_can_match_is_refused(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,21 +81,23 @@ def test_data_that_are_not_here_are_counted_apart(
 # Real data: OPDBENCH_DATA names a directory with the public files, which are never committed
 
 REAL = os.environ.get("OPDBENCH_DATA", "")
-FILES = {
-    "aime24": "aime24",
-    "aime25": "aime25",
-    "amc23": "amc23",
-    "hmmt25_feb": "gopd_hmmt25_feb",
-    "hmmt25_nov": "gopd_hmmt25_nov",
-    "math500": "math500",
-    "minerva": "minerva",
-    "olympiadbench_675": "olympiadbench",
-}
+FILES = [
+    ("aime24", "aime24"),
+    ("aime24", "gopd_aime24"),
+    ("aime25", "aime25"),
+    ("aime25", "gopd_aime25"),
+    ("amc23", "amc23"),
+    ("hmmt25_feb", "gopd_hmmt25_feb"),
+    ("hmmt25_nov", "gopd_hmmt25_nov"),
+    ("math500", "math500"),
+    ("minerva", "minerva"),
+    ("olympiadbench_675", "olympiadbench"),
+]
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not REAL, reason="OPDBENCH_DATA is not set")
-@pytest.mark.parametrize(("id", "file"), FILES.items())
+@pytest.mark.parametrize(("id", "file"), FILES)
 def test_real_golds_are_right_by_their_own_grader(id: str, file: str, local: Path) -> None:
     shutil.copy(Path(REAL) / f"{file}.jsonl", local / f"{id}.jsonl")
     assert wrong_golds(named(id)) == []

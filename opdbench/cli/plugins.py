@@ -98,11 +98,16 @@ def _ignore(task: str) -> None:
 
 
 def _show(item: Validated) -> None:
-    text.out(text.line(f"{item.task}  version {item.version}  {item.num_problems} problems  {_verdict(item)}", 1000))
+    counted = f"{item.num_problems} problems, {_golds(item)}" if item.num_problems else "0 problems"
+    text.out(text.line(f"{item.task}  version {item.version}  {counted}: {_verdict(item)}", 1000))
     for refusal in item.refusals[:MAX_REFUSALS]:
         text.out(text.line(f"  {refusal.problem}: {refusal.verdict} ({refusal.reason})"))
     for doubt in item.doubts:
         text.out(text.line(f"  {doubt}"))
+
+
+def _golds(item: Validated) -> str:
+    return f"{item.num_right} of {item.num_golds} gold answers right" if item.num_golds else "no gold answers"
 
 
 def _verdict(item: Validated) -> str:

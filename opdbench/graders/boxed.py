@@ -15,6 +15,7 @@ from opdbench.graders.extract import final_text, find_boxes, lenient_text, witho
 from opdbench.graders.gold import Doubt, doubt
 from opdbench.graders.judgement import INVALID_PROBLEM, Judgement, as_grade, library_version, missing
 from opdbench.graders.normalise import MAX_ANSWER, is_refused, normalise
+from opdbench.graders.wording import read_integer, read_pair
 from opdbench.graders.workers import Outcome, Pair, shared_pool
 from opdbench.records import Grade, Problem, Sample
 
@@ -65,7 +66,7 @@ class BoxedInteger:
         answer = boxed_answer(sample.text, problem.prompt)
         if answer is None:
             return missing(sample)
-        if len(answer) > MAX_ANSWER or is_refused(written := normalise(answer)):
+        if len(answer) > MAX_ANSWER or is_refused(written := read_integer(answer)):
             return Judgement("wrong", "limit", answer)
         value = _integer(written)
         if value is not None and not self._is_allowed(value):
@@ -148,7 +149,7 @@ def _judge_exactly(problem: Problem, sample: Sample) -> Judgement | _Open:
         return Judgement("correct", "str", answer)
     if len(answer) > MAX_ANSWER:
         return Judgement("wrong", "limit", answer)
-    gold, written = normalise(target), normalise(answer)
+    gold, written = read_pair(target, answer)
     quick = decide_quickly(gold, written)
     if quick is not None:
         return Judgement("correct" if quick[0] else "wrong", quick[1], answer)

@@ -73,9 +73,9 @@ class FunctionTests:
         limits = Limits(seconds=self.timeout_seconds, memory_mb=self.memory_mb)
         try:
             outcome = shared_sandbox().run_function(code, entry_point, [test["args"] for test in tests], limits)
+            reason = _failure(outcome, [test["expected"] for test in tests], problem.target.get("float_tolerance", 0.0))
         except (TypeError, RecursionError):
             return INVALID_PROBLEM
-        reason = _failure(outcome, [test["expected"] for test in tests], problem.target.get("float_tolerance", 0.0))
         return Judgement("wrong" if reason else "correct", reason or "tests", code)
 
 

@@ -16,7 +16,7 @@ from opdbench.graders.normalise import closing, plain_text, words
 Same = Callable[[str, str], bool]
 
 MAX_ITEMS = 40
-_MATRIX = re.compile(r"\\begin\s*\{([pbBv]?matrix)\}(.*)\\end\s*\{\1\}", re.DOTALL)
+_MATRIX = re.compile(r"\\begin\s*\{([pbB]?matrix)\}(.*)\\end\s*\{\1\}", re.DOTALL)
 _RELATION = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
 _VARIABLE = re.compile(r"[A-Za-z]|\\[a-z]+")
 # What may stand before an equals sign and only names the answer: x, f(x), x_1, (x, y), \theta, |AB|.
@@ -85,7 +85,8 @@ def split(text: str, separators: str = ",;") -> list[str]:
 
 def _items(text: str) -> list[str]:
     r"""Return the elements of a list or a set, with ``\pm`` written out; anything else is a list of one."""
-    is_set = text.startswith(r"\{") and closing(text, 1) == len(text) - 1 and "|" not in text and r"\mid" not in text
+    is_set = text.startswith(r"\{") and closing(text, 1) == len(text) - 1
+    is_set = is_set and not any(mark in text for mark in ("|", r"\mid", r"\emptyset"))
     inside = text[2:-2] if is_set else text
     return [item for part in split(inside) for item in _both_signs(part)] or [text]
 

@@ -27,7 +27,7 @@ from opdbench.records import Grade, Problem, Sample
 from opdbench.sandbox.protocol import Limits
 from opdbench.sandbox.runner import shared_sandbox
 
-RULES = 1
+RULES = 2
 OUTPUT_BYTES = 128 << 20
 REFERENCE_SECONDS = 180.0
 _FIELDS = ("dataset", "number", "entry_point", "prompt", "canonical_solution", "base_input", "plus_input", "atol")
@@ -94,12 +94,12 @@ class EvalPlus:
         target = problem.target
         if not _is_valid(target):
             return None
-        rules = Rules(target["dataset"], target["entry_point"], float(target["atol"]))
         try:
+            rules = Rules(target["dataset"], target["entry_point"], float(target["atol"]))
             runs = self._runs(target, rules) if codes else []
         except ReferenceFailedError as error:
             return [Judgement("ungraded", f"reference_failed:{error}", code) for code in codes]
-        except (TypeError, IndexError, AttributeError, ValueError):
+        except (TypeError, IndexError, AttributeError, ValueError, RecursionError):
             return None
         reasons = [self._failure(target, rules, runs, code) for code in codes]
         return [

@@ -4,15 +4,16 @@ Equality first; then, if the problem has a tolerance or the expected value is ma
 that tolerance (1e-6 for floats) and a relative one of 1e-7, for values of the same type. Once floats were expected, the
 tolerance holds for the later tests of the run, as in evalplus. Ten or so problems have a rule of their own.
 
-``find_zero`` (HumanEval/32) deviates knowingly: evalplus 0.3.1 never counts its tests and so fails every solution, the
-canonical one included, which caps its score at 163 of 164. Here the rule it states is applied, as in its repository
-since then.
+Two deviations are known. Values must have one shape to be close: evalplus lets NumPy stretch either, so that ``[5.0]``
+passes for ``[[]]``, and ``[[x, y], [x, y]]`` for ``[x, y]``. ``find_zero`` (HumanEval/32): evalplus 0.3.1 never counts
+its tests and so fails every solution, the canonical one included, which caps its score at 163 of 164. Here the rule it
+states is applied, as in its repository since then.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ AS_SETS = frozenset(
 """MBPP functions whose values are in no particular order."""
 UNCOMPARABLE = (ArithmeticError, TypeError, ValueError, RecursionError, MemoryError)
 """What comparing raises on a value of another type, size or depth, which is therefore not the expected one."""
+_NUMBER = (int, float, complex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Rules:
 
     def _is_same(self, arguments: Sequence[Any], expected: Any, actual: Any, tolerance: float) -> bool:
         if self.dataset == "mbpp" and self.entry_point in AS_SETS:
-            is_equal = set(actual) == set(expected)
+            is_equal = _are_same_items(expected, actual)
         else:
             is_equal = bool(actual == expected) or self._is_excused(arguments, actual, tolerance)
         if tolerance == 0 and is_floats(expected):
@@ -110,15 +112,34 @@ def is_floats(value: Any) -> bool:
     return isinstance(value, float)
 
 
+def _are_same_items(expected: Iterable[Any], actual: Iterable[Any]) -> bool:
+    """Say whether both hold the same items in any order and number.
+
+    No set is made of items that are not expected: one of integers with a common hash takes hours.
+    """
+    wanted, found = set(expected), set[Any]()
+    for item in actual:
+        if item not in wanted:
+            return False
+        found.add(item)
+    return len(found) == len(wanted)
+
+
 def _is_close(expected: Any, actual: Any, tolerance: float) -> bool:
     import numpy
 
-    if type(expected) is not type(actual):
-        return False
-    if isinstance(expected, list | tuple) and len(expected) != len(actual):
+    if type(expected) is not type(actual) or not _has_shape_of(expected, actual):
         return False
     with numpy.errstate(all="ignore"):
         return bool(numpy.allclose(actual, expected, rtol=RELATIVE_TOLERANCE, atol=tolerance))
+
+
+def _has_shape_of(expected: Any, actual: Any) -> bool:
+    """Say whether both are numbers in lists of the same lengths; NumPy would make gigabytes of a text among them."""
+    if isinstance(expected, list | tuple):
+        is_as_long = isinstance(actual, list | tuple) and len(expected) == len(actual)
+        return is_as_long and all(map(_has_shape_of, expected, actual))
+    return isinstance(expected, _NUMBER) and isinstance(actual, _NUMBER)
 
 
 def _polynomial(coefficients: Sequence[float], x: float) -> float:

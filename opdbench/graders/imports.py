@@ -19,7 +19,7 @@ LONG_INTEGERS = "sys.set_int_max_str_digits(50000)\n"
 """What its process has set: integers of up to 50,000 digits can be read and written."""
 
 _FUTURE = re.compile(
-    r"^from[ \t]+__future__[ \t]+import[ \t]+(?P<names>\([^()]*\)|[\w \t,]+)(?:;[ \t]*|[ \t]*(?:#[^\n]*)?$)",
+    r"^from[ \t]++__future__[ \t]++import[ \t]++(?P<names>\([^()]*+\)|[\w \t,]++)(?:;[ \t]*+|[ \t]*+(?:#[^\n]*+)?$)",
     re.MULTILINE,
 )
 _IMPORT = re.compile(r"^(?:import|from)[ \t]+[^\n]+$", re.MULTILINE)

@@ -12,7 +12,9 @@ import re
 import resource
 import signal
 import sys
+from dataclasses import fields
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from opdbench.graders.compare import equivalent
@@ -21,6 +23,9 @@ from opdbench.graders.exact import Number, read_number, rounds
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 8
 _UNFINISHED = re.compile(r"(?:[-+*/=^_<>]|\\(?:cdot|times|div|frac|sqrt|pm|le|ge))\s*$")
+# Letters that math-verify takes for a constant or a function, or reads without their index: what they are read as.
+_STAND_INS = {"E": r"\Upsilon ", "I": r"\Xi ", r"\gamma": r"\varsigma ", "e_": r"\varpi _"}
+_TOKEN = re.compile(r"\\(?:text|mathrm|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+\s*|e_|[EI]")
 
 
 class MathVerify:
@@ -31,7 +36,9 @@ class MathVerify:
         from math_verify.parser import LatexExtractionConfig
 
         self._library: Any = math_verify
-        self._config = [LatexExtractionConfig()]
+        # Where it cannot read the whole, it would take the last fraction of it for the answer.
+        self._config = [LatexExtractionConfig(try_extract_without_anchor=False)]
+        _keep_case()
 
     def same(self, gold: str, answer: str) -> bool:
         """Say whether two single expressions are equal."""
@@ -46,10 +53,23 @@ class MathVerify:
                 return _equals_number(number, other)
         if self._library.verify(golds, answers, timeout_seconds=0):
             return True
-        return _same_symbol(golds[0], answers[0]) or _scaled(golds[0], answers[0])
+        first = golds[0], answers[0]
+        return _same_symbol(*first) or _scaled(*first) or _same_rewritten(*first)
 
     def _parse(self, text: str) -> list[Any]:
+        text = _TOKEN.sub(lambda found: _STAND_INS.get(found[0].strip(), found[0]), text)
         return self._library.parse(rf"\boxed{{{text}}}", extraction_config=self._config, parsing_timeout=0)
+
+
+def _keep_case() -> None:
+    """Keep ``R`` and ``r`` apart, which later versions of math-verify read as one symbol."""
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+    from math_verify import parser
+
+    settings: dict[str, Any] = {"lowercase_symbols": False}
+    if settings.keys() <= {field.name for field in fields(ConversionConfig)}:
+        config = ConversionConfig(**settings)
+        parser.latex2sympy = partial(parser.latex2sympy, conversion_config=config)
 
 
 def _is_constant(value: Any) -> bool:
@@ -81,15 +101,35 @@ def _same_symbol(gold: Any, answer: Any) -> bool:
     return all(isinstance(value, sympy.Expr) for value in (gold, answer)) and bool(sympy.simplify(gold - answer) == 0)
 
 
+def _same_rewritten(gold: Any, answer: Any) -> bool:
+    """Compare with ``i`` as the imaginary unit and hyperbolic functions as exponentials, where one of them occurs."""
+    import sympy
+
+    if not all(isinstance(value, sympy.Expr) for value in (gold, answer)):
+        return False
+    symbols: set[Any] = gold.free_symbols | answer.free_symbols
+    hyperbolic = sympy.sinh, sympy.cosh, sympy.tanh
+    if not any(symbol.name == "i" for symbol in symbols) and not gold.has(*hyperbolic) and not answer.has(*hyperbolic):
+        return False
+    meanings = {symbol: sympy.I if symbol.name == "i" else sympy.Symbol(symbol.name) for symbol in symbols}
+    difference = (gold.xreplace(meanings) - answer.xreplace(meanings)).rewrite(sympy.exp)
+    if difference.free_symbols:
+        return bool(sympy.simplify(difference) == 0)
+    return bool(abs(sympy.N(difference, 30)) < 10**-20)
+
+
 def _scaled(gold: Any, answer: Any) -> bool:
-    """Say whether two equations differ by a constant factor only."""
+    """Say whether two equations differ by a constant factor only, in one with derivatives by a factor without them."""
     import sympy
 
     if not isinstance(gold, sympy.Eq) or not isinstance(answer, sympy.Eq):
         return False
     sides: list[Any] = [gold.lhs, gold.rhs, answer.lhs, answer.rhs]
     ratio = sympy.simplify((sides[0] - sides[1]) / (sides[2] - sides[3]))
-    return bool(ratio.is_number and ratio.is_finite and not ratio.is_zero)
+    if ratio.is_zero or ratio.has(sympy.nan, sympy.zoo, sympy.oo):
+        return False
+    unknown = [found.free_symbols for found in gold.atoms(sympy.Derivative)]
+    return bool(ratio.free_symbols <= (gold.free_symbols.difference(*unknown) if unknown else set()))
 
 
 def answer_line(line: str, library: MathVerify) -> str:

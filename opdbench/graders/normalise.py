@@ -97,10 +97,15 @@ _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|mathrm|mathbf|mathit|mb
 _POWER_OF_POWER = re.compile(r"(\d+)\^-?(\d+)\^-?(\d+)")
 
 
+def plain_symbols(text: str) -> str:
+    """Return a text with commands for the symbols of mathematics, and one form for each other character."""
+    return unicodedata.normalize("NFKC", text.translate(_SYMBOL_TABLE))
+
+
 @functools.lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
     """Return an answer in the one form that the other functions here expect."""
-    text = unicodedata.normalize("NFKC", text.translate(_SYMBOL_TABLE))
+    text = plain_symbols(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     degrees = r"(\\frac{\1\\pi}{180})" if _TRIG.search(text) else r"\1"
@@ -132,7 +137,8 @@ def words(text: str) -> str | None:
         return None
     if plain == text and 1 < len(plain) < 3:
         return None  # ab may be a product
-    return re.sub(r"[ .'-]+", " ", plain).strip() if len(plain) == 1 else re.sub(r"[ .'-]+", " ", plain).casefold()
+    spaced = re.sub(r"[ .'-]+", " ", plain).strip()
+    return spaced if len(spaced) == 1 else re.sub(r"^(?:an?|the) (?=[^ ]{3})", "", spaced.casefold())
 
 
 def closing(text: str, start: int) -> int:

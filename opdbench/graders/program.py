@@ -94,7 +94,10 @@ class ProgramTests:
         tests = read_tests(problem.target, problem.id)
         if tests is None:
             return None
-        reasons = [self._failure(code, tests) for code in codes]
+        try:
+            reasons = [self._failure(code, tests) for code in codes]
+        except (TypeError, RecursionError):  # arguments that cannot be sent
+            return None
         return [
             Judgement("wrong" if reason else "correct", reason or "tests", code)
             for reason, code in zip(reasons, codes, strict=True)
@@ -162,13 +165,20 @@ def same_output(expected: str, actual: Any) -> bool:
     """
     if not isinstance(actual, str):
         return False
-    wanted, got = ([line.strip() for line in text.strip().split("\n")] for text in (expected, actual))
-    return len(wanted) == len(got) and all(a == b or _same_decimals(a, b) for a, b in zip(wanted, got, strict=True))
+    wanted = expected.strip().split("\n")
+    got = actual.strip().split("\n", len(wanted))  # one line more shows that there are too many
+    return len(wanted) == len(got) and all(map(_same_line, wanted, got))
+
+
+def _same_line(expected: str, actual: str) -> bool:
+    wanted, got = expected.strip(), actual.strip()
+    return wanted == got or _same_decimals(wanted, got)
 
 
 def _same_decimals(expected: str, actual: str) -> bool:
     try:
-        return [Decimal(item) for item in expected.split()] == [Decimal(item) for item in actual.split()]
+        wanted = [Decimal(item) for item in expected.split()]
+        return wanted == [Decimal(item) for item in actual.split(None, len(wanted))]
     except InvalidOperation:
         return False
 

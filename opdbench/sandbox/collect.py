@@ -8,39 +8,40 @@ import signal
 from collections.abc import Callable, Sequence
 
 from opdbench.sandbox.clock import Clock
+from opdbench.sandbox.pages import Pages
 from opdbench.sandbox.protocol import HEADER
 
 PIECE_BYTES = 1 << 16
 TAIL_BYTES = 1 << 12
 
 
-class Sink:
+class Sink(Pages):
     """One pipe from a program: everything that it sends, up to a limit."""
 
     def __init__(self, descriptor: int, max_bytes: int) -> None:
-        self.descriptor = descriptor
-        self.data = bytearray()
-        self._max_bytes = max_bytes
+        super().__init__(max_bytes + PIECE_BYTES)
+        self.descriptor, self._max_bytes, self.is_open = descriptor, max_bytes, True
 
-    def add(self, piece: bytes) -> str | None:
-        """Take what has arrived; return how the program ends by it, if it does."""
-        self.data += piece
-        return "overflow" if len(self.data) > self._max_bytes else None
+    def take(self) -> str | None:
+        """Read what has arrived; return how the program ends by it, if it does."""
+        self.is_open = self.fill(self.descriptor, PIECE_BYTES) > 0
+        return "overflow" if self.size > self._max_bytes else None
 
 
 class FrameSink(Sink):
     """A pipe for one message, whose last byte ends the program."""
 
-    def add(self, piece: bytes) -> str | None:
-        """Take what has arrived; return ``done`` when the message is whole, and drop what follows it."""
-        if how := super().add(piece):
+    def take(self) -> str | None:
+        """Read what has arrived; return ``done`` when the message is whole, and drop what follows it."""
+        if how := super().take():
             return how
-        if len(self.data) < HEADER.size:
+        if self.size < HEADER.size:
             return None
-        end = HEADER.size + HEADER.unpack_from(self.data)[0]
-        if len(self.data) < end:
+        with self.view(0, HEADER.size) as header:
+            end = HEADER.size + HEADER.unpack(header)[0]
+        if self.size < end:
             return None
-        del self.data[end:]
+        self.size = end
         return "done"
 
 
@@ -50,10 +51,10 @@ class TailSink(Sink):
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, TAIL_BYTES)
 
-    def add(self, piece: bytes) -> str | None:
-        """Take what has arrived; it never ends the program."""
-        self.data += piece
-        del self.data[:-TAIL_BYTES]
+    def take(self) -> str | None:
+        """Read what has arrived; it never ends the program."""
+        super().take()
+        self.keep_last(TAIL_BYTES)
         return None
 
 
@@ -111,16 +112,10 @@ def _watch(poll: select.poll, handle: int, waiting: dict[int, Sink], jobs: int, 
             has_ended = True
             poll.unregister(handle)
             running.end()  # and with it all others that could still write
-        for descriptor in ready & waiting.keys():
-            if how := _read(poll, waiting, descriptor):
+        for sink in [waiting[descriptor] for descriptor in ready & waiting.keys()]:
+            if how := sink.take():
                 return how
+            if not sink.is_open:  # closed by the program, which may still run
+                poll.unregister(sink.descriptor)
+                del waiting[sink.descriptor]
     return "ended"
-
-
-def _read(poll: select.poll, waiting: dict[int, Sink], descriptor: int) -> str | None:
-    piece = os.read(descriptor, PIECE_BYTES)
-    if piece:
-        return waiting[descriptor].add(piece)
-    poll.unregister(descriptor)  # closed by the program, which may still run
-    del waiting[descriptor]
-    return None

@@ -2,7 +2,8 @@
 
 It has imported the standard modules that programs use and nothing else, so that a fork costs a millisecond and a
 memory limit means the program's own memory. It knows no expected value. It reads one job per message from standard
-input and answers with three: how the program ended, the bytes that it sent, and the end of its errors.
+input, with the program's bytes behind it, and answers with three: how the program ended, the bytes that it sent, and
+the end of its errors. Those bytes never enter its heap, which all later programs get a copy of (``pages``).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from opdbench.sandbox import calibration, guard, kernel, layers, script
 from opdbench.sandbox.clock import Clock
 from opdbench.sandbox.collect import FrameSink, Running, Sink, TailSink, watch
 from opdbench.sandbox.family import start_family
+from opdbench.sandbox.pages import Pages, receive
 from opdbench.sandbox.place import Place
 from opdbench.sandbox.program import answer_calls, rehearse, silence
-from opdbench.sandbox.protocol import HEADER, Limits, Plain, pack, read_message, write_all
+from opdbench.sandbox.protocol import FUNCTION, Limits, Plain, pack, read_message, write_all
 from opdbench.sandbox.starting import settings_from
 
 # What programs import most, loaded once. Each module makes every fork dearer; subprocess alone adds 0.4 ms.
@@ -41,13 +43,12 @@ class Watched(typing.NamedTuple):
 
 
 class Ended(typing.NamedTuple):
-    """How a program ended, its exit code where it has one, its seconds, what it sent, and the end of its errors."""
+    """How a program ended, its exit code where it has one, its seconds, and what it sent."""
 
     how: str
     exit_code: int | None
     seconds: float
-    sent: bytes
-    errors: bytes
+    sinks: list[Sink]
 
 
 def main(values: tuple[Plain, ...]) -> script.Script:
@@ -90,26 +91,35 @@ class Server:
         self._place.make_ruleset()
         gc.freeze()
         while (job := read_message(self._jobs)) is not None:
-            ended = self._run(job)
+            with receive(self._jobs, job["size"]) as body:
+                ended = self._run(job, body)
             if isinstance(ended, script.Script):
                 return ended
-            is_clean = self._place.renew()
-            reply = {"how": ended.how, "exit_code": ended.exit_code, "seconds": ended.seconds}
-            reply["is_last"] = not is_clean
-            write_all(replies, pack(reply) + _frame(ended.sent) + _frame(ended.errors))
-            if not is_clean:
+            if not self._reply(ended, replies):
                 break
             self._place.make_ruleset()
         os._exit(0)
 
+    def _reply(self, ended: Ended, replies: int) -> bool:
+        """Send how a program ended, and say whether the server can go on."""
+        is_clean = self._place.renew()
+        reply = {"how": ended.how, "exit_code": ended.exit_code, "seconds": ended.seconds}
+        write_all(replies, pack(reply | {"is_last": not is_clean, "num_frames": len(ended.sinks)}))
+        for sink in ended.sinks:
+            sink.send(replies)
+            sink.give_back()
+        return is_clean
+
     # One program
 
-    def _run(self, job: dict[str, Plain]) -> Ended | script.Script:
-        return self._run_script(job) if "stdin" in job else self._run_function(job)
-
-    def _run_function(self, job: dict[str, Plain]) -> Ended:
-        """Call the function of a program."""
+    def _run(self, job: dict[str, Plain], body: Pages) -> Ended | script.Script:
         limits = Limits(**job["limits"])
+        if job["kind"] == FUNCTION:
+            return self._run_function(body, limits)
+        return self._run_script(body, job["source_size"], limits)
+
+    def _run_function(self, body: Pages, limits: Limits) -> Ended:
+        """Call the function of a program."""
         ready = self._ready(limits)
         reader, writer = os.pipe()
         child = self._fork()
@@ -117,42 +127,41 @@ class Server:
             try:
                 self._become_program(ready)
                 descriptor = silence(writer)
-                answer_calls(job["code"], job["entry_point"], job["calls"], descriptor)
+                answer_calls(_taken(body), descriptor)
                 os._exit(0)
             finally:
                 os._exit(1)
         os.close(writer)
         sink = FrameSink(reader, limits.output_bytes)
         watched = self._watch(child, [sink], limits)
-        os.close(reader)
+        if watched.how != "done":
+            sink.forget()
         how = "crash" if watched.how == "ended" else watched.how
-        return self._judge(Ended(how, None, watched.seconds, bytes(sink.data) if how == "done" else b"", b""))
+        return self._judge(Ended(how, None, watched.seconds, [sink]))
 
-    def _run_script(self, job: dict[str, Plain]) -> Ended | script.Script:
+    def _run_script(self, body: Pages, source_size: int, limits: Limits) -> Ended | script.Script:
         """Run a program as a file."""
-        limits = Limits(**job["limits"])
-        ready, source = self._ready(limits), script.as_source(job["code"])
-        self._place.write(source)
-        given = script.input_file(job["stdin"])
+        ready = self._ready(limits)
+        with body.view(0, source_size) as source, body.view(source_size) as stdin:
+            self._place.write(source)
+            given = script.input_file(stdin)
         (output, out), (errors, err) = os.pipe(), os.pipe()
         child = self._fork()
         if child == 0:
             self._become_program(ready)
             script.redirect((given, out, err))
-            return self._stage.prepare(source, self._place.path)
+            return self._stage.prepare(_taken(body)[:source_size], self._place.path)
         for descriptor in (given, out, err):
             os.close(descriptor)
         sinks = [Sink(output, limits.output_bytes), TailSink(errors)]
         watched = self._watch(child, sinks, limits)
-        for descriptor in (output, errors):
-            os.close(descriptor)
         exit_code = os.waitstatus_to_exitcode(watched.status) if watched.how in ("ended", "killed") else None
         how = watched.how if watched.how != "ended" else "crash" if os.WIFSIGNALED(watched.status) else "done"
-        return self._judge(Ended(how, exit_code, watched.seconds, *(bytes(sink.data) for sink in sinks)))
+        return self._judge(Ended(how, exit_code, watched.seconds, sinks))
 
     def _judge(self, ended: Ended) -> Ended:
         """Report a program that never began because a layer failed; only the page can say so."""
-        return ended if self._number() or ended.how in ("limit", "killed") else Ended("lost", None, 0.0, b"", b"")
+        return ended if self._number() or ended.how in ("limit", "killed") else ended._replace(how="lost")
 
     def _number(self) -> int:
         """Return the program's process id as it sees it, 0 before it began."""
@@ -184,12 +193,14 @@ class Server:
         gc.enable()
 
     def _watch(self, child: int, sinks: list[Sink], limits: Limits) -> Watched:
-        """Return how a program ended; nothing of it is left then."""
+        """Return how a program ended; nothing of it is left then but what it sent."""
         running = Running(child, Clock(child, limits.seconds, self._is_single), self._family.end)
         try:
             how = watch(running, sinks, self._jobs)
         finally:
             status = running.end()
+        for sink in sinks:
+            os.close(sink.descriptor)
         if how == "ended" and os.WIFSIGNALED(status):
             how = _ENDED_BY.get(os.WTERMSIG(status), how)
         return Watched(how, status, running.clock.used)
@@ -216,5 +227,9 @@ class Server:
         os.close(reader)
 
 
-def _frame(data: bytes) -> bytes:
-    return HEADER.pack(len(data)) + data
+def _taken(body: Pages) -> bytes:
+    """Return what pages hold, in the heap of a program's own process, and give them back."""
+    with body.view() as part:
+        taken = bytes(part)
+    body.give_back()
+    return taken

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from opdbench.sandbox import kernel, library, reap, room
+from opdbench.sandbox import calls, kernel, library, reap, room
 from opdbench.sandbox.bubblewrap import start_in_bubblewrap
 from opdbench.sandbox.layers import NOBODY, UNSAFE
 from opdbench.sandbox.protocol import pack, write_all
@@ -30,6 +30,7 @@ _ALL = kernel.NEW_PIDS | kernel.NEW_MOUNTS | kernel.NEW_NETWORK | kernel.NEW_IPC
 def stand(settings: Settings) -> str:
     """Start the server and wait for it; return the tier's name, in the server's process only."""
     if settings.tier:
+        _restrict_calls()
         report_ready(*settings.pipes)
         return settings.tier
     starts = {"namespaces": _start_apart, "bubblewrap": start_in_bubblewrap, UNSAFE: _start_plain}
@@ -76,11 +77,18 @@ def _become_server(prepare: Callable[[], None], go: int, say: int, unused: tuple
         for descriptor in unused:
             os.close(descriptor)
         prepare()
+        _restrict_calls()
         report_ready(go, say)
     except BaseException as error:  # an interruption too: this fork must never go on as a second guard
         os.write(say, str(error).encode()[:1000])
         os._exit(1)
     return Started(0)
+
+
+def _restrict_calls() -> None:
+    """Install the filter of system calls where the kernel has filters; the layers say whether it did."""
+    with contextlib.suppress(OSError):
+        calls.restrict()
 
 
 # Namespaces of our own

@@ -18,6 +18,7 @@ READ_ONLY, NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 0x1, 0x2, 0x4, 0x1000
 _DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+_PR_GET_SECCOMP, _FILTERED = 21, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _MOUNT_SETATTR = 442
 _MACHINE = os.uname().machine
@@ -186,6 +187,7 @@ def _prctl(name: str, option: int, value: int) -> Ready:
 
 _DIE_WITH_PARENT = _prctl("prctl death signal", _PR_SET_PDEATHSIG, signal.SIGKILL)
 _REFUSE_NEW_PRIVILEGES = _prctl("prctl no new privileges", _PR_SET_NO_NEW_PRIVS, 1)
+_FILTER_MODE = _prctl("prctl filter", _PR_GET_SECCOMP, 0)
 _DROP_CAPABILITIES = Ready(
     "capset", _libc.capset, (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
 )
@@ -209,6 +211,15 @@ def die_with_parent() -> None:
 def refuse_new_privileges() -> None:
     """Make set-user-id programs harmless for this process and all that it starts."""
     _REFUSE_NEW_PRIVILEGES()
+
+
+def has_filter() -> bool:
+    """Say whether a filter decides which system calls this process may make.
+
+    Raises:
+        OSError: the kernel has no filters.
+    """
+    return _FILTER_MODE() == _FILTERED
 
 
 def drop_capabilities() -> None:

@@ -95,12 +95,20 @@ def restrict_files(ready: Ready) -> None:
     ready.ruleset.restrict()
 
 
+def inherit_filter(ready: Ready) -> None:
+    """Check that the server's filter of system calls (``calls``) holds here; to install one costs time."""
+    del ready
+    if not kernel.has_filter():
+        raise OSError("the server has no filter")
+
+
 INNER: tuple[tuple[str, Layer], ...] = (
     ("user", drop_user),
     ("rlimits", limit_resources),
     ("capabilities", drop_capabilities),
     ("no-new-privileges", refuse_new_privileges),
     ("landlock", restrict_files),
+    ("system-calls", inherit_filter),
 )
 NAMES = tuple(dict.fromkeys((*(name for names in TIERS.values() for name in names), *(name for name, _ in INNER))))
 

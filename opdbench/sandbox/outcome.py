@@ -15,6 +15,8 @@ _STATUSES: dict[str, Status] = {
     "invalid_output": "invalid_output",
     "no_entry_point": "no_entry_point",
 }
+MAX_VALUES = 4_000_000
+"""Values in one message, about: however short, each costs its reader microseconds and up to 500 bytes."""
 _SCRIPT_STATUSES: dict[str, Status] = {"done": "done", "limit": "limit", "crash": "crash", "overflow": "overflow"}
 
 
@@ -51,6 +53,8 @@ def read_calls(reply: Reply, num_calls: int) -> Outcome:
     """Read a function's message; anything but one well-formed result per call is an invalid output."""
     if reply.how != "done":
         return Outcome("invalid_output" if reply.how == "overflow" else _STATUSES[reply.how])
+    if reply.sent.count(b",") > MAX_VALUES:
+        return Outcome("invalid_output")
     try:
         message = unpack(reply.sent)
         if "failed" in message:

@@ -24,6 +24,7 @@ class Place:
 
     def __init__(self, tier: str, root: str) -> None:
         self._has_room, self._root, self._is_root = tier != layers.UNSAFE, root, os.getuid() == 0
+        self._may_hold_more = self._has_room and not self._is_root  # programs that are their server may write beside it
         self._rules: landlock.Rules | None = None
         with contextlib.suppress(OSError):
             self._rules = landlock.Rules(room.allowed())
@@ -43,7 +44,7 @@ class Place:
             os.close(self.ruleset.descriptor)
             self.ruleset = None
 
-    def write(self, source: bytes) -> None:
+    def write(self, source: memoryview) -> None:
         """Put a program's file into the folder."""
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         write_all(descriptor, source)
@@ -57,9 +58,11 @@ class Place:
                 os.unlink(self._file)  # noqa: PTH108
         try:
             os.rmdir(self.path)  # noqa: PTH106
+            is_empty = not self._may_hold_more or not os.listdir(room.BOX)  # noqa: PTH208
         except OSError:
-            if not self._empty():
-                return False
+            is_empty = False
+        if not is_empty and not self._empty():
+            return False
         self._make_folder()
         return True
 

@@ -6,6 +6,7 @@ sent, and the parent reads that message as an answer.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -20,15 +21,15 @@ _NUM_REHEARSALS = 16  # the interpreter adapts a function's code after its first
 MAX_DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
 
 
-def answer_calls(code: str, entry_point: str, calls: list[Plain], descriptor: int) -> None:
-    """Run a program, call its entry point once per element of ``calls``, and send what came back."""
-    write_all(descriptor, pack(_results(code, entry_point, calls)))
+def answer_calls(job: bytes, descriptor: int) -> None:
+    """Run the program of a job, call its entry point once per element of its calls, and send what came back."""
+    write_all(descriptor, pack(_results(*json.loads(job))))
 
 
 def rehearse() -> None:
     """Do what every program makes this module do, so that a fresh process need not adapt and change the code for it."""
     for _ in range(_NUM_REHEARSALS):
-        pack(_results("def f(x):\n    return x\n", "f", [[1, "a"], [[0.5]]]))
+        pack(_results(*json.loads(json.dumps(["def f(x):\n    return x\n", "f", [[1, "a"], [[0.5]]]]))))
     del sys.modules[MODULE]
 
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HEADER = struct.Struct(">I")
 MAX_FRAME = 256 << 20
+MAX_EQUAL_HASHES = 64
+"""Items of one set or dictionary that may share a hash: with a million integers that do, the reader needs days."""
 _HEX_BITS = 8000  # Python refuses to write longer integers in decimal
 
 Plain = Any
+
+FUNCTION, SCRIPT = "function", "script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,20 @@ class Limits:
     def to_json(self) -> dict[str, Any]:
         """Return the limits as a dictionary."""
         return asdict(self)
+
+
+class Job(NamedTuple):
+    """A program; ``body`` is for its own process and is not read by the fork server.
+
+    Attributes:
+        kind: ``FUNCTION``, whose body is JSON; or ``SCRIPT``, whose body is its file, then its standard input.
+        body: All bytes.
+        source_size: How many of them are the file.
+    """
+
+    kind: str
+    body: bytes
+    source_size: int = 0
 
 
 def encode(value: Any) -> Plain:
@@ -82,12 +102,25 @@ def decode(plain: Plain) -> Any:
     if tag == "tuple":
         return tuple(decode(item) for item in inner)
     if tag == "dict":
-        return {decode(key): decode(item) for key, item in inner}
+        keys = _with_few_collisions([decode(key) for key, _ in inner])
+        return dict(zip(keys, (decode(item) for _, item in inner), strict=True))
     if tag in ("set", "frozenset"):
-        return (set if tag == "set" else frozenset)(decode(item) for item in inner)
+        return (set if tag == "set" else frozenset)(_with_few_collisions([decode(item) for item in inner]))
     if tag == "bytes":
         return bytes.fromhex(inner)
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _with_few_collisions(items: list[Any]) -> list[Any]:
+    """Return items that may go into a set.
+
+    Raises:
+        ValueError: more than ``MAX_EQUAL_HASHES`` of them share a hash.
+        TypeError: one has none.
+    """
+    if len(items) > MAX_EQUAL_HASHES and max(Counter(map(hash, items)).values()) > MAX_EQUAL_HASHES:
+        raise ValueError("too many items with one hash")
+    return items
 
 
 def pack(message: Plain) -> bytes:
@@ -108,7 +141,22 @@ def unpack(frame: bytes) -> Plain:
     return json.loads(frame[HEADER.size :])
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def function_job(code: str, entry_point: str, calls: Sequence[Sequence[Any]]) -> Job:
+    """Return the job of calling a program's function.
+
+    Raises:
+        TypeError, RecursionError: an argument is not of a built-in type, or nested too deeply.
+    """
+    return Job(FUNCTION, json.dumps([code, entry_point, [encode(list(call)) for call in calls]]).encode())
+
+
+def pack_job(job: Job, limits: Limits) -> bytes:
+    """Return a frame, and behind it the job's body."""
+    head = {"kind": job.kind, "limits": limits.to_json(), "size": len(job.body), "source_size": job.source_size}
+    return pack(head) + job.body
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all bytes to a blocking descriptor."""
     view = memoryview(data)
     while view:

@@ -26,7 +26,7 @@ from opdbench.errors import GradingError
 from opdbench.sandbox.calibration import machine_factor
 from opdbench.sandbox.layers import TIERS, UNSAFE, absent
 from opdbench.sandbox.outcome import Outcome, read_calls, read_program
-from opdbench.sandbox.protocol import Limits, Plain, encode
+from opdbench.sandbox.protocol import SCRIPT, Job, Limits, function_job
 from opdbench.sandbox.server import Reply, Server, start_like
 from opdbench.sandbox.turns import Turns
 
@@ -110,8 +110,7 @@ class Sandbox:
             TypeError: an argument is not of a built-in type.
             GradingError: no fork server starts, or the sandbox is closed meanwhile.
         """
-        job: dict[str, Plain] = {"code": _storable(code), "entry_point": entry_point}
-        job["calls"] = [encode(list(call)) for call in calls]
+        job = function_job(_storable(code), entry_point, calls)
         return read_calls(self._run(job, limits or Limits()), len(calls))
 
     def run_program(self, code: str, stdin: str = "", limits: Limits | None = None) -> Outcome:
@@ -124,10 +123,10 @@ class Sandbox:
             ValueError: the input holds characters that no file can hold.
             GradingError: no fork server starts, or the sandbox is closed meanwhile.
         """
-        stdin.encode("utf-8", "surrogateescape")
-        return read_program(self._run({"code": code, "stdin": stdin}, limits or Limits()))
+        source, given = code.encode("utf-8", "surrogatepass"), stdin.encode("utf-8", "surrogateescape")
+        return read_program(self._run(Job(SCRIPT, source + given, len(source)), limits or Limits()))
 
-    def _run(self, job: dict[str, Plain], limits: Limits) -> Reply:
+    def _run(self, job: Job, limits: Limits) -> Reply:
         """Run a job; one that ends by the time limit beside others is run once more alone before that counts."""
         with self._turns.beside_others() as turn:
             reply = self._attempt(job, limits)
@@ -136,7 +135,7 @@ class Sandbox:
                 reply = self._attempt(job, limits)
         return reply
 
-    def _attempt(self, job: dict[str, Plain], limits: Limits) -> Reply:
+    def _attempt(self, job: Job, limits: Limits) -> Reply:
         """Run a job, again if something killed it: a verdict is for what a program does, not for what is done to it."""
         num_closed, reply = self._num_closed, _SERVER_ENDED
         left = {"killed": ATTEMPTS, "lost": ATTEMPTS, _SERVER_ENDED.how: SERVER_ATTEMPTS}
@@ -152,11 +151,11 @@ class Sandbox:
             raise GradingError("a layer of the sandbox that held at the start fails now; run `opdbench doctor`")
         return dataclasses.replace(reply, how="crash")
 
-    def _ask(self, server: Server, job: dict[str, Plain], limits: Limits) -> Reply:
+    def _ask(self, server: Server, job: Job, limits: Limits) -> Reply:
         """Let a server run a job; a server that ends with it is discarded."""
         scaled = dataclasses.replace(limits, seconds=limits.seconds * self._factor_of(server))
         try:
-            reply = server.run(job | {"limits": scaled.to_json()}, scaled.seconds)
+            reply = server.run(job, scaled)
         except (OSError, ValueError):
             self._discard(server)
             return _SERVER_ENDED

@@ -36,18 +36,13 @@ class Script(typing.NamedTuple):
     namespace: dict[str, typing.Any]
 
 
-def as_source(code: str) -> bytes:
-    """Return the bytes of a program's file."""
-    return code.encode("utf-8", "surrogatepass")
-
-
-def input_file(text: str) -> int:
+def input_file(text: bytes | memoryview) -> int:
     """Return a descriptor that reads a program's standard input; nothing can be written to it.
 
     A file and not a pipe: nobody has to feed it while the program's output is read.
     """
     descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    write_all(descriptor, text.encode("utf-8", "surrogateescape"))
+    write_all(descriptor, text)
     os.lseek(descriptor, 0, os.SEEK_SET)
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
@@ -94,7 +89,7 @@ def _open_streams() -> None:
 
     They look at their descriptors once, which are therefore of the kinds that a program's will be.
     """
-    given, (reader, writer) = input_file(""), os.pipe()
+    given, (reader, writer) = input_file(b""), os.pipe()
     for number, descriptor in enumerate((given, writer, writer)):
         os.dup2(descriptor, number)
     for descriptor in (given, reader, writer):

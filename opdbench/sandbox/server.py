@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from opdbench.errors import GradingError
 from opdbench.sandbox.clock import PATIENCE
-from opdbench.sandbox.protocol import HEADER, Plain, pack, read_message
+from opdbench.sandbox.protocol import HEADER, Job, Limits, pack_job, read_message
 from opdbench.sandbox.starting import ENVIRONMENT, FLAGS, Settings, boot
 
 STARTS = 20
@@ -107,23 +107,19 @@ class Server:
         assert self._process.stdout
         return self._process.stdout
 
-    def run(self, job: Plain, seconds: float) -> Reply:
+    def run(self, job: Job, limits: Limits) -> Reply:
         """Return how a program ended and what it sent; ``has_ended`` says if the server ends with it.
-
-        Args:
-            job: The program with its limits.
-            seconds: The limit of its time.
 
         Raises:
             OSError, ValueError, TimeoutError: the server itself died or hangs.
         """
         assert self._process.stdin
-        self._process.stdin.write(pack(job))
+        self._process.stdin.write(pack_job(job, limits))
         self._process.stdin.flush()
-        header = self._read(time.monotonic() + PATIENCE * seconds + GRACE_SECONDS)
+        header = self._read(time.monotonic() + PATIENCE * limits.seconds + GRACE_SECONDS)
         self.has_ended = bool(header["is_last"])
-        sent, errors = (_read_frame(self._output.fileno()) for _ in range(2))
-        return Reply(header["how"], header["exit_code"], header["seconds"], sent, errors)
+        frames = [_read_frame(self._output.fileno()) for _ in range(header["num_frames"])]
+        return Reply(header["how"], header["exit_code"], header["seconds"], *frames)
 
     def _read(self, deadline: float) -> dict[str, Any]:
         if not select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -103,6 +103,8 @@ class Validated:
         error: Why it could not be checked to the end.
         doubts: Gold answers that are malformed and that the grader repairs, and empty statements, one sentence each.
         is_absent: Whether its data are not on this machine, which is no fault of the task.
+        num_golds: Gold answers that were graded: none where many answers follow a prompt, as IFBench's do.
+        num_right: How many of them are correct.
     """
 
     task: str
@@ -113,6 +115,8 @@ class Validated:
     error: str | None = None
     doubts: tuple[str, ...] = ()
     is_absent: bool = False
+    num_golds: int = 0
+    num_right: int = 0
 
     @property
     def is_valid(self) -> bool:
@@ -153,14 +157,23 @@ def _validated(plugin: Plugin) -> Validated:
 
 def _with_pool(found: Validated, task: Task, pool: Pool) -> Validated:
     problems = task.load(pool)
-    found = replace(found, num_problems=found.num_problems + len(problems))
     doubts = list(_doubts(task, pool, problems))
     hopeless = [Refusal(place, "wrong", item.why) for place, item in doubts if item.is_hopeless]
+    golds, empty = _gold_grades(task, problems), _grades(task, [(problem, "") for problem in problems])
+    refusals = [_refusal(pool, grade) for grade in golds if grade.verdict != "correct"]
+    refusals += [_refusal(pool, grade, "an empty answer, by ") for grade in empty if grade.verdict == "correct"]
     return replace(
         found,
-        refusals=(*found.refusals, *_refusals(task, pool, problems), *hopeless),
+        num_problems=found.num_problems + len(problems),
+        refusals=(*found.refusals, *refusals, *hopeless),
         doubts=(*found.doubts, *(f"{place}: {item.why}" for place, item in doubts if not item.is_hopeless)),
+        num_golds=found.num_golds + len(golds),
+        num_right=found.num_right + sum(grade.verdict == "correct" for grade in golds),
     )
+
+
+def _refusal(pool: Pool, grade: Grade, why: str = "") -> Refusal:
+    return Refusal(f"{pool}/{grade.problem_id}", grade.verdict, f"{why}{grade.reason}")
 
 
 def _doubts(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[tuple[str, Doubt]]:
@@ -173,18 +186,14 @@ def _doubts(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[tup
             yield f"{pool}/{problem.id}", found
 
 
-def _refusals(task: Task, pool: Pool, problems: Sequence[Problem]) -> Iterator[Refusal]:
-    for start in range(0, len(problems), BATCH):
-        part = problems[start : start + BATCH]
-        states_gold = getattr(task.grader, "states_gold", True)
-        golds = [(item, task.grader.gold(item)) for item in part if states_gold or item.reference is not None]
-        for grade in _grades(task, golds):
-            if grade.verdict != "correct":
-                yield Refusal(f"{pool}/{grade.problem_id}", grade.verdict, grade.reason)
-        for grade in _grades(task, [(problem, "") for problem in part]):
-            if grade.verdict == "correct":
-                yield Refusal(f"{pool}/{grade.problem_id}", "correct", f"an empty answer, by {grade.reason}")
+def _gold_grades(task: Task, problems: Sequence[Problem]) -> list[Grade]:
+    """Grade the gold answer of each problem that states one."""
+    states_gold = getattr(task.grader, "states_gold", True)
+    stated = [item for item in problems if states_gold or item.reference is not None]
+    return _grades(task, [(item, task.grader.gold(item)) for item in stated])
 
 
 def _grades(task: Task, answers: Sequence[tuple[Problem, str]]) -> list[Grade]:
-    return task.grader.grade([(item, Sample(task.id, item.id, 0, 0, text, 1, "stop")) for item, text in answers])
+    samples = [(item, Sample(task.id, item.id, 0, 0, text, 1, "stop")) for item, text in answers]
+    parts = [samples[start : start + BATCH] for start in range(0, len(samples), BATCH)]
+    return [grade for part in parts for grade in task.grader.grade(part)]

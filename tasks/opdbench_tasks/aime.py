@@ -16,6 +16,7 @@ AIME24 = competition(
     grader=BoxedInteger(0, 999),
     licence="none stated (problems: MAA)",
     released="2024-02-07",
+    version=2,
 )
 
 AIME25 = competition(
@@ -31,4 +32,5 @@ AIME25 = competition(
     grader=BoxedInteger(0, 999),
     licence="Apache-2.0 (problems: MAA)",
     released="2025-02-13",
+    version=2,
 )

@@ -25,6 +25,7 @@ AMC23 = competition(
     grader=BoxedInteger(),
     licence="Apache-2.0 (problems: MAA)",
     released="2023-11-14",
+    version=2,
 )
 
 AMC83 = competition(
@@ -40,4 +41,5 @@ AMC83 = competition(
     grader=BoxedInteger(),
     licence="Apache-2.0 (problems: MAA)",
     released="2023-11-14",
+    version=2,
 )

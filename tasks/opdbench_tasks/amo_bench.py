@@ -47,7 +47,7 @@ AMO_BENCH = Task(
     grader=ByValues(values=_VALUES),
     num_problems={"test": 39},
     k=16,
-    version=1,
+    version=2,
     licence="MIT (code; of the data unknown)",
     released="2025-10-31",
     reference="https://huggingface.co/datasets/meituan-longcat/AMO-Bench",

@@ -21,7 +21,7 @@ def _hmmt(id: str, title: str, repo: str, revision: str, released: str) -> Task:
         num_rows=30,
         plain=_plain,
     )
-    return competition(source, title, BoxedExpression(), licence="CC-BY-NC-SA-4.0", released=released)
+    return competition(source, title, BoxedExpression(), licence="CC-BY-NC-SA-4.0", released=released, version=2)
 
 
 FEB25 = _hmmt(

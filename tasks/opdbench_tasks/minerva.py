@@ -32,7 +32,7 @@ def _task(id: str, title: str, source: HubData, reference: str) -> Task:
         grader=BoxedExpression(),
         num_problems={"test": 272},
         k=4,
-        version=1,
+        version=2,
         licence="unspecified",
         released="2022-06-29",
         reference=reference,

@@ -35,7 +35,7 @@ def _task(id: str, num_rows: int, repo: str, revision: str, file: str, sha256: M
         grader=BoxedExpression(),
         num_problems={"test": num_rows},
         k=4,
-        version=1,
+        version=2,
         licence="Apache-2.0",
         released="2024-02-21",
         reference=f"https://{'github.com' if sha256 else 'huggingface.co/datasets'}/{repo}",
