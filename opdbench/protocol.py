@@ -58,7 +58,7 @@ class EvaluationProtocol(BaseModel):
     """A named set of evaluation settings; every setting is stated, none is left to a default.
 
     ``prompt`` holds for tasks whose answer is a boxed number or expression. Other tasks keep the message that they
-    come with, unless ``per_task`` states one.
+    come with, unless ``per_task`` states one. Of a task that the paper does not report, every value is ours.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +67,8 @@ class EvaluationProtocol(BaseModel):
     title: str
     reference: str
     """Where the paper is."""
+    tasks: tuple[str, ...] = ()
+    """What the paper reports; none named means that its values hold for all."""
     prompt: Stated[str]
     system_prompt: Stated[str]
     thinking: Stated[bool]
@@ -88,9 +90,13 @@ class EvaluationProtocol(BaseModel):
         return per_task
 
     def stated(self, name: str, task: str) -> Stated[Any]:
-        """Return one setting of a task: the task's own, else the protocol's."""
+        """Return one setting of a task: the task's own, else the protocol's, which is ours where the paper lacks it."""
         own = getattr(self.per_task.get(task), name, None)
-        return getattr(self, name) if own is None else own
+        if own is not None:
+            return own
+        common = getattr(self, name)
+        is_reported = not self.tasks or task in self.tasks or name in SHARED
+        return common if is_reported else Stated[Any](value=common.value, source="ours")
 
     def message(self, task: Task) -> Stated[str]:
         """Return the user message of a task: its own one is ours where the protocol says nothing about its kind."""

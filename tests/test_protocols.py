@@ -70,7 +70,16 @@ def test_what_the_papers_say() -> None:
 
 @pytest.mark.parametrize("id", POINTS)
 def test_settings_of_single_tasks_are_of_tasks_that_exist(id: str) -> None:
-    assert set(named(id).per_task) <= set(registry.available("tasks"))
+    assert {*named(id).per_task, *named(id).tasks} <= set(registry.available("tasks"))
+
+
+def test_of_tasks_that_a_paper_does_not_report_every_value_is_ours() -> None:
+    gopd = named("gopd")
+    reported, other = (gopd.stated("k", task) for task in ("aime24", "math500"))
+    assert (reported.value, reported.source, other.value, other.source) == (32, "paper", 32, "ours")
+    assert {gopd.stated(name, "lab_add").source for name in ("prompt", "temperature", "max_tokens")} == {"ours"}
+    silent = gopd.model_copy(update={"tasks": ()})
+    assert silent.stated("k", "math500").source == "paper"
 
 
 def test_settings_differ_by_task_and_what_is_given_comes_first() -> None:
@@ -105,7 +114,7 @@ def test_without_a_protocol_the_defaults_hold() -> None:
 
 
 def test_the_prompt_is_for_boxed_answers_and_other_tasks_keep_theirs() -> None:
-    choice, boxed = registry.load("tasks", "gpqa_diamond"), registry.load("tasks", "lab_add")
+    choice, boxed = registry.load("tasks", "gpqa_diamond"), registry.load("tasks", "aime24")
     assert named("gopd").message(choice).value == choice.templates["plain"]
     assert named("gopd").message(choice).source == "ours"
     assert named("gopd").message(boxed).source == "paper"
