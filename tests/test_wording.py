@@ -63,6 +63,9 @@ WORDED = [
     ("101_2", r"101_{\text{base }2}", True),
     ("x^2+2x+1", "x**2+2*x+1", True),
     ("x^2+2x+1", "x**3+2*x+1", False),
+    ("0.3", "0.1+0.2=0.3", True),
+    ("41.8", r"20.9 \cdot 2", True),
+    ("41.8", r"20.8 \cdot 2", False),
     # words after the value
     ("5", r"5\text{ apples}", True),
     ("5", r"\text{5 apples}", True),

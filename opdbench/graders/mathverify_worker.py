@@ -90,6 +90,7 @@ def _equals_number(number: Number, value: Any) -> bool:
 
     target = number.value / 100 if number.is_percent else number.value
     digits = 20 + len(str(target))
+    value = value.xreplace({found: sympy.Rational(str(found)) for found in value.atoms(sympy.Float)})
     real, imaginary = sympy.N(value, digits).as_real_imag()
     if not real.is_Number or not real.is_finite or abs(imaginary) > 10**-20:
         return False
