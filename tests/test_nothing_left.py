@@ -25,7 +25,7 @@ from opdbench.graders.instructions import Instructions
 from opdbench.graders.program import ProgramTests
 from opdbench.graders.workers import WorkerPool, shared_pool
 from opdbench.records import Problem, Sample
-from opdbench.sandbox.runner import ATTEMPTS, shared_sandbox
+from opdbench.sandbox.runner import ATTEMPTS_TIME, shared_sandbox
 from opdbench_tasks.amo_bench import AMO_BENCH
 from opdbench_tasks.gsm8k import GSM8K
 
@@ -86,7 +86,7 @@ def programs(turn: int, indent: str) -> list[str]:
 def case(name: str, turn: int) -> Case:
     answered, called, read = answers(turn), programs(turn, "    "), programs(turn, "")
     expression = SECONDS * 2 * MAX_STRETCH
-    program = SECONDS * 2 * ATTEMPTS
+    program = SECONDS * 2 * ATTEMPTS_TIME
     tests = {"entry_point": "third", "tests": [{"args": [[1]], "expected": 0.5}]}
     stdin = {"inputs": ["1\n"], "outputs": ["2\n"]}
     plus = EvalPlus(timeout_seconds=SECONDS, memory_mb=512)

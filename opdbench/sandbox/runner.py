@@ -33,8 +33,10 @@ from opdbench.sandbox.turns import Turns
 log = logging.getLogger(__name__)
 
 MAX_SERVERS = 8
-ATTEMPTS = 8
+ATTEMPTS = 60
 """How often a program runs that is killed; after that it is to blame."""
+ATTEMPTS_TIME = 16
+"""How many times its time limit all runs of a program may use that are killed."""
 SERVER_ATTEMPTS = 30
 """How often it runs beside that where its server ends with it, which a program cannot bring about."""
 CLOSE_ATTEMPTS = 3  # a program that is just being killed may still write into its folder
@@ -139,9 +141,11 @@ class Sandbox:
         """Run a job, again if something killed it: a verdict is for what a program does, not for what is done to it."""
         num_closed, reply = self._num_closed, _SERVER_ENDED
         left = {"killed": ATTEMPTS, "lost": ATTEMPTS, _SERVER_ENDED.how: SERVER_ATTEMPTS}
-        while left.get(reply.how):
+        seconds_left = ATTEMPTS_TIME * limits.seconds
+        while left.get(reply.how) and seconds_left > 0:
             with self._lend() as server:
                 reply = self._ask(server, job, limits)
+            seconds_left -= reply.seconds
             if reply is _SERVER_ENDED and self._num_closed != num_closed:
                 raise GradingError("the sandbox was closed while it ran a program")
             if reply.how not in left:
